@@ -1,0 +1,216 @@
+"""From the command line to a checked config, before anything heavy is imported.
+
+A config file is Python with get_config() returning an ml_collections.ConfigDict; every value in
+force stands in it, and --config.a.b=value overrides one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import re
+import sys
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from jaxdistill.errors import UserError
+from jaxdistill.types import StagePlan
+
+VERSION = 1
+"""Of the config's fields; a file of another version is refused."""
+NOT_THE_RUN = ("workdir", "checkpoint_minutes")
+"""Keys that may change between a run and its resumption."""
+
+USAGE = (
+    "usage: python -m jaxdistill.main --config FILE [--workdir RUN] [--config.a.b=value ...]\n"
+    "FILE is a recipe such as configs/teacher_sst2.py; RUN defaults to runs/<the recipe's name>."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The section config.data."""
+
+    folder: str
+    """A folder in GLUE's own layout (SST-2/train.tsv ...); empty for the hub."""
+    train_rows: int
+    """Size of a fixed random subset of the train set; 0 for all of it."""
+    max_length: int
+    """Longest input in tokens, special tokens included; longer ones are cut."""
+    buckets: tuple[int, ...]
+    """Lengths that batches are padded to, rising; the last one is max_length or more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The section config.model."""
+
+    source: str
+    """Where training starts: a hub name, a local Hugging Face folder, or a finished run."""
+    dropout: float | None
+    """Replaces the source's dropout rates, all of them; empty to keep them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A config whose sections fit their constructors; .method holds keyword arguments."""
+
+    version: int
+    name: str
+    workdir: str
+    seed: int
+    task: str
+    method: dict[str, Any]
+    model: ModelConfig
+    data: DataConfig
+    stages: dict[str, StagePlan]
+    checkpoint_minutes: float
+    """Minutes between checkpoints for resuming."""
+    log_steps: int
+    """Steps that one line of metrics.jsonl is the mean of."""
+
+    def hash(self) -> str:
+        """sha256 of all that makes the run what it is."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+    def identity(self) -> dict[str, Any]:
+        """The config as plain data without the keys that may change on resuming."""
+        plain = self.plain()
+        return {key: plain[key] for key in plain if key not in NOT_THE_RUN}
+
+    def plain(self) -> dict[str, Any]:
+        """The config as plain data, for RUN/config.json."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+def from_command_line(argv: list[str]) -> Config:
+    """Parses [program, flag, ...]; anything that is not understood is a UserError."""
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", None, "a recipe", flag_values=values)
+    flags.DEFINE_string("workdir", None, "the run folder", flag_values=values)
+    words = [argv[0], *map(_locate, argv[1:])]
+    _check_file(words)
+    before, sys.argv = sys.argv, words  # config_flags looks for overrides there
+    try:
+        rest = values(words)
+        if values.workdir is not None:
+            values.config.workdir = values.workdir
+        plain = values.config.to_dict()
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(_explain(error)) from None
+    finally:
+        sys.argv = before
+    for word in rest[1:]:
+        key, _, value = word.partition("=")
+        hint = f"Did you mean --config.{key}={value}?" if value else USAGE
+        raise UserError(f"{word!r} on the command line is not a flag. {hint}")
+    return checked(plain)
+
+
+def checked(plain: dict[str, Any]) -> Config:
+    """The config with every section fitted to its constructor; missing or spare keys raise."""
+    if plain.get("version") != VERSION:
+        raise UserError(
+            f"config.version is {plain.get('version')!r}, and this jaxdistill reads {VERSION}. "
+            f"Compare the file with the recipes in configs/."
+        )
+    if not plain.get("workdir"):
+        plain["workdir"] = f"runs/{plain.get('name', 'run')}"
+    if "name" not in plain.get("method", {}):
+        raise UserError("config.method.name is missing: it says which method to run.")
+    plain["model"] = section(ModelConfig, plain.get("model", {}), "config.model")
+    plain["data"] = section(DataConfig, plain.get("data", {}), "config.data")
+    data = plain["data"]
+    if not data.buckets or data.max_length > data.buckets[-1]:
+        raise UserError(
+            f"config.data.max_length is {data.max_length}, and the longest of config.data.buckets "
+            f"{data.buckets} does not hold that. Add a bucket or lower max_length."
+        )
+    plain["stages"] = {
+        name: section(StagePlan, values, f"config.stages.{name}")
+        for name, values in plain.get("stages", {}).items()
+    }
+    return section(Config, plain, "config")
+
+
+def section(constructor: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    """constructor(**values), with every missing, spare or mistyped key in one UserError."""
+    hints = typing.get_type_hints(constructor)
+    fields = {f.name: hints[f.name] for f in dataclasses.fields(constructor)}
+    faults = [f"{where}.{name} is missing" for name in fields if name not in values]
+    for name, value in values.items():
+        if name not in fields:
+            near = difflib.get_close_matches(name, list(fields), 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            faults.append(f"{where}.{name} is not a key of it{hint}")
+        elif not _fits(value, fields[name]):
+            wanted = getattr(fields[name], "__name__", str(fields[name]))
+            faults.append(f"{where}.{name} is {value!r}, which is no {wanted}")
+    if faults:
+        raise UserError(f"The config does not fit: {'; '.join(faults)}.")
+    return constructor(
+        **{k: float(v) if fields[k] is float else v for k, v in values.items()}
+    )
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    if hint is Any:
+        return True
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(
+            _fits(item, typing.get_args(hint)[0]) for item in value
+        )
+    if origin is dict:
+        return isinstance(value, dict)
+    if origin is not None:  # a union
+        return any(_fits(value, option) for option in typing.get_args(hint))
+    return isinstance(value, hint)
+
+
+def _locate(flag: str) -> str:
+    """--config=configs/x.py finds the recipe shipped with the package where there is none here."""
+    match = re.fullmatch(r"(--?config=)?(configs/[^:]+\.py)(:.*)?", flag)
+    if match is None or Path(match[2]).exists():
+        return flag
+    shipped = Path(__file__).parent / match[2]
+    return f"{match[1] or ''}{shipped}{match[3] or ''}" if shipped.exists() else flag
+
+
+def _check_file(words: list[str]) -> None:
+    """The config's file is named, is there, and is Python that gives a config."""
+    for index, word in enumerate(words):
+        match = re.fullmatch(r"--?config(?:=(.*))?", word)
+        if match:
+            break
+    else:
+        raise UserError(f"--config is missing.\n{USAGE}")
+    named = match[1] if match[1] is not None else "".join(words[index + 1 : index + 2])
+    path = Path(named.split(":")[0])
+    if not path.is_file():
+        known = ", ".join(sorted(str(p) for p in Path("configs").glob("*.py")))
+        raise UserError(
+            f"There is no config file {str(path)!r}." + (f" Recipes here: {known}." if known else "")
+        )
+    try:
+        compile(path.read_text("utf-8"), str(path), "exec")
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"The config file {path} is not Python: {error}.") from None
+
+
+def _explain(error: BaseException) -> str:
+    first = error.args[0] if isinstance(error, KeyError) and error.args else error  # unquoted
+    text = " ".join(str(first).split())
+    return f"The command line does not fit the config: {text or type(error).__name__}"

@@ -1,0 +1,1 @@
+"""From files or the hub to batches: tasks, readers, tokens, batches. NumPy only, no jax."""

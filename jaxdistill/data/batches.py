@@ -1,0 +1,120 @@
+"""Batches as a pure function of (seed, epoch): where a run stands is (epoch, index) and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxdistill.data.order import BATCHES, ROWS, permutation
+from jaxdistill.data.tables import Examples
+from jaxdistill.data.tokens import Tokens
+from jaxdistill.errors import UserError
+from jaxdistill.types import Batch
+
+
+class Table(NamedTuple):
+    """One split, ready to be cut into batches."""
+
+    row: np.ndarray
+    """[N] int32, stable numbers of the examples."""
+    ids: np.ndarray
+    """[sum of lengths] int32."""
+    offsets: np.ndarray
+    """[N+1] int64; example i is ids[offsets[i]:offsets[i+1]]."""
+    second: np.ndarray
+    """[N] int32, where in the example segment 1 starts."""
+    labels: np.ndarray
+    """[N] int32 class numbers or float32 targets."""
+
+
+def make_table(examples: Examples, tokens: Tokens) -> Table:
+    """Examples with their tokens, in the order of the examples."""
+    if len(examples.row) != len(tokens.second):
+        raise ValueError(f"{len(examples.row)} examples, but tokens of {len(tokens.second)}")
+    return Table(examples.row, tokens.ids, tokens.offsets, tokens.second, examples.labels)
+
+
+class Epoch:
+    """The batches of one epoch, built when asked for: len(epoch), epoch[k], iteration."""
+
+    def __init__(
+        self, table: Table, size: int, order: np.ndarray, cuts: np.ndarray, widths: np.ndarray
+    ):
+        self._table = table
+        self._size = size
+        self._order = order
+        self._cuts = cuts
+        self._widths = widths
+
+    def __len__(self) -> int:
+        return len(self._cuts)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Batch:
+        """Batch number `index` from 0; a padded slot has id 0, segment 0 and mask False."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        start = self._cuts[index]
+        chosen = self._order[start : start + self._size]  # [B], fewer in a ragged batch
+        weight = np.zeros(self._size, dtype=np.float32)
+        weight[: len(chosen)] = 1
+        if len(chosen) < self._size:
+            chosen = np.pad(chosen, (0, self._size - len(chosen)), mode="edge")
+        first = self._table.offsets[chosen][:, None]  # [B, 1]
+        length = self._table.offsets[chosen + 1][:, None] - first  # [B, 1]
+        at = np.arange(self._widths[index])  # [T]
+        mask = at < length  # [B, T]
+        return Batch(
+            row=self._table.row[chosen],
+            input_ids=np.where(mask, self._table.ids[np.where(mask, first + at, 0)], np.int32(0)),
+            segments=(mask & (at >= self._table.second[chosen][:, None])).astype(np.int32),
+            mask=mask,
+            labels=self._table.labels[chosen],
+            weight=weight,
+        )
+
+
+def batches(
+    table: Table, size: int, *, buckets: Sequence[int], seed: int, epoch: int, training: bool
+) -> Epoch:
+    """The batches of an epoch: ceil(N / size), each row once with weight 1.
+
+    An example belongs to the smallest bucket (a width in tokens) that holds it. Rows are laid out
+    by bucket and cut every `size`, so that what is left over of a bucket is carried into the next
+    longer one, and only the last batch can be ragged: it is filled by repeating its last row with
+    weight 0. A batch is as wide as its longest row's bucket. Every batch has `size` rows, so there
+    are no more shapes than buckets.
+
+    training: rows are shuffled within their bucket, then the batches, both by (seed, epoch); else
+    rows are in their order within a bucket, and seed and epoch are not read.
+    Raises UserError if the buckets do not increase, or an example is longer than the last one.
+    """
+    if size < 1:
+        raise UserError(f"The batch size is {size}, but a batch has at least one example.")
+    widths = np.asarray(buckets, dtype=np.int64)
+    if len(widths) == 0 or widths[0] < 1 or (np.diff(widths) <= 0).any():
+        raise UserError(
+            f"config.data.buckets is {tuple(buckets)}, but lengths in tokens must increase from at "
+            "least 1."
+        )
+    lengths = np.diff(table.offsets)
+    if lengths.max(initial=0) > widths[-1]:
+        raise UserError(
+            f"The longest example has {lengths.max()} tokens, but the last of config.data.buckets "
+            f"{tuple(buckets)} holds {widths[-1]}. Lower config.data.max_length or add a bucket."
+        )
+    count = len(lengths)
+    bucket = np.searchsorted(widths, lengths)  # [N]
+    order = (
+        permutation(count, seed=seed, purpose=ROWS, epoch=epoch) if training else np.arange(count)
+    )
+    order = order[np.argsort(bucket[order], kind="stable")]
+    cuts = np.arange(0, count, size)
+    if training:
+        cuts = cuts[permutation(len(cuts), seed=seed, purpose=BATCHES, epoch=epoch)]
+    longest = order[np.minimum(cuts + size, count) - 1]  # [batches]: the last row of each
+    return Epoch(table, size, order, cuts, widths[bucket[longest]])

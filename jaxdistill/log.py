@@ -1,0 +1,304 @@
+"""What a run tells while it trains: metrics.jsonl, TensorBoard events, a progress bar, notices.
+
+metrics.jsonl holds one strict JSON object per line:
+
+    {"kind": "train" | "eval" | ..., "stage": str, "step": int, "<name>": number or string, ...}
+
+A NaN is written as "nan", an infinity as "inf" or "-inf" (files.strict). Everything for people goes
+to stderr; stdout belongs to results. Nothing here imports jax.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic, time_ns
+from types import TracebackType
+from typing import IO, Any
+
+from jaxdistill.errors import UserError
+from jaxdistill.files import strict, write_atomic
+
+METRICS = "metrics.jsonl"
+TENSORBOARD = "tensorboard"
+RESERVED = ("kind", "stage", "step")
+WINDOW_SECONDS = 30.0
+"""Rates are over the last half minute: long enough to be calm, short enough to forget compiling."""
+
+
+class RunLog:
+    """The log of one run folder; without a folder (None) it only shows progress and notices."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._file: IO[str] | None = None
+        self._writers: dict[str, Any] = {}
+        self._progress: Progress | None = None
+
+    def write(self, kind: str, stage: str, step: int, values: Mapping[str, Any]) -> None:
+        """Appends one line and, for the numbers in it, TensorBoard scalars "<stage>/<name>".
+
+        Args:
+          kind: "train", "eval" or another word; scalars of kinds other than "train" are named
+            "<stage>/<kind>/<name>".
+          stage: the stage's name.
+          step: optimizer steps done in this stage.
+          values: numbers or strings by name; the names kind, stage and step are taken.
+        """
+        for name in RESERVED:
+            if name in values:
+                raise ValueError(f"a logged value must not be named {name!r}")
+        if self.folder is None:
+            return
+        record = {"kind": kind, "stage": stage, "step": step, **strict(values)}
+        if self._file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _mend(self.folder / METRICS)
+            path = self.folder / METRICS
+            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (stays open)
+        self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        self._file.flush()
+        writer = self._writer(stage, None)
+        prefix = stage if kind == "train" else f"{stage}/{kind}"
+        for name, value in values.items():
+            # TensorBoard has no place for a NaN; metrics.jsonl does.
+            if not isinstance(value, (str, bool)) and math.isfinite(value):
+                writer.add_scalar(f"{prefix}/{name}", float(value), step)
+
+    def truncate(self, stage: str, step: int) -> None:
+        """Forgets what came after a resume point, so that the resumed run writes it again.
+
+        Drops this stage's lines beyond `step` (-1: all of them), all lines of stages that came
+        after it, and a last line that a kill left half written. TensorBoard is told the same.
+        """
+        if self.folder is None:
+            return
+        self.close()
+        path = self.folder / METRICS
+        if path.exists():
+            records = read_metrics(self.folder)
+            order = list(dict.fromkeys(r["stage"] for r in records))
+            later = set(order[order.index(stage) + 1 :]) if stage in order else set()
+            kept = [
+                r
+                for r in records
+                if r["stage"] not in later and (r["stage"] != stage or r["step"] <= step)
+            ]
+            write_atomic(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept))
+            for name in sorted(later):
+                self._writer(name, 0)
+        self._writer(stage, step + 1)
+
+    def notice(self, text: str) -> None:
+        """Prints one line to stderr, above the progress bar where one is shown."""
+        line = " ".join(text.split())
+        bar = self._progress.bar if self._progress is not None else None
+        if bar is not None:
+            bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def progress(self, stage: str, total_steps: int, done: int, every: float = 5.0) -> Progress:
+        """Returns a context manager that shows how far the stage is; one at a time.
+
+        Args:
+          stage: its name, shown in front.
+          total_steps: optimizer steps of the whole stage.
+          done: steps already done when this process took over.
+          every: seconds between two lines where stderr is not a terminal.
+        """
+        return Progress(self, stage, total_steps, done, every)
+
+    def close(self) -> None:
+        """Closes the files; a later write opens them again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _writer(self, stage: str, purge_step: int | None) -> Any:
+        # A folder per stage: purging goes by step within a folder, and every stage starts at 0.
+        if stage not in self._writers:
+            from tensorboardX import SummaryWriter
+
+            assert self.folder is not None
+            folder = self.folder / TENSORBOARD / stage
+            # Its own name tells seconds only: a quick second writer would overwrite the first.
+            self._writers[stage] = SummaryWriter(
+                str(folder), purge_step=purge_step, filename_suffix=f".{time_ns()}"
+            )
+        return self._writers[stage]
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Returns the lines of folder/metrics.jsonl in order, [] without the file.
+
+    A last line without its newline was cut off by a kill and is left out. UserError naming file and
+    line for any other line that is not a record.
+    """
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    records = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            record = json.loads(line.decode("utf-8"))
+            whole = isinstance(record, dict) and all(name in record for name in RESERVED)
+        except ValueError:
+            whole = False
+        if not whole:
+            raise UserError(
+                f"{path} line {number} is not a JSON object with kind, stage and step: "
+                f"{line[:80]!r}. Delete that line and run again."
+            )
+        records.append(record)
+    return records
+
+
+def _mend(path: Path) -> None:
+    """Cuts off a last line that has no newline."""
+    if path.exists():
+        data = path.read_bytes()
+        if not data.endswith(b"\n") and data:
+            write_atomic(path, data[: data.rfind(b"\n") + 1])
+
+
+class Progress:
+    """How far a stage is: one bar on a terminal, else a line every few seconds, on stderr."""
+
+    def __init__(self, log: RunLog, stage: str, total: int, done: int, every: float) -> None:
+        self.bar: Any = None
+        """The rich.progress.Progress on a terminal."""
+        self._log, self._stage, self._total, self._every = log, stage, total, every
+        self._step = done
+        self._values: dict[str, float] = {}
+        self._counts = (0, 0)
+        self._marks: deque[tuple[float, int, int, int]] = deque()
+        self._printed_at = 0.0
+        self._printed_step: int | None = None
+
+    def update(self, step: int, values: Mapping[str, float], examples: int, tokens: int) -> None:
+        """Says that `step` steps of the stage are done.
+
+        Args:
+          step: optimizer steps done, over all processes that worked on the stage.
+          values: loss terms by name, "loss" first; empty: those shown stay.
+          examples: examples trained on since the last update.
+          tokens: tokens (padding not counted) since the last update.
+        """
+        self._step = step
+        if values:
+            self._values = dict(values)
+        self._counts = (self._counts[0] + examples, self._counts[1] + tokens)
+        now = monotonic()
+        self._marks.append((now, step, *self._counts))
+        while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW_SECONDS:
+            self._marks.popleft()
+        if self.bar is not None:
+            self.bar.update(self._task, completed=step, text=self._text())
+        elif now - self._printed_at >= self._every:
+            self._print(now)
+
+    def __enter__(self) -> Progress:
+        if self._log._progress is not None:
+            raise RuntimeError("a progress is already shown")
+        self._log._progress = self
+        now = monotonic()
+        self._marks.append((now, self._step, 0, 0))
+        self._printed_at = now
+        if sys.stderr.isatty():
+            self.bar = _bar()
+            self._task = self.bar.add_task(
+                self._stage, total=self._total, completed=self._step, text=""
+            )
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._log._progress = None
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+        elif self._printed_step != self._step and len(self._marks) > 1:
+            self._print(monotonic())
+
+    def _print(self, now: float) -> None:
+        head = f"{self._stage} {self._step}/{self._total}"
+        print(f"{head}  {self._text()}", file=sys.stderr, flush=True)
+        self._printed_at, self._printed_step = now, self._step
+
+    def _text(self) -> str:
+        (then, step0, examples0, tokens0), (now, step, examples, tokens) = (
+            self._marks[0],
+            self._marks[-1],
+        )
+        parts = [" ".join(f"{name} {number(value)}" for name, value in self._values.items())]
+        seconds = now - then
+        if seconds > 0:
+            parts.append(f"{short((examples - examples0) / seconds)} ex/s")
+            parts.append(f"{short((tokens - tokens0) / seconds)} tok/s")
+            if step > step0:
+                parts.append(f"ETA {clock((self._total - step) * seconds / (step - step0))}")
+        return "  ".join(part for part in parts if part)
+
+
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    # The text gives way first, cut at its end, then the bar; never a second line.
+    text = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    name = Column(no_wrap=True, overflow="ellipsis", max_width=32)
+    return Bar(
+        TextColumn("{task.description}", markup=False, table_column=name),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[text]}", markup=False, table_column=text),
+        console=Console(stderr=True),
+        refresh_per_second=4,
+        expand=True,
+    )
+
+
+def number(value: float) -> str:
+    """Returns three significant digits: 0.412, 12.3, 1.5e-05."""
+    return f"{float(value):.3g}"
+
+
+def short(count: float) -> str:
+    """Returns 0.52, 812, 10.2k or 3.4M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if count >= size:
+            return f"{count / (1e3 if letter == 'k' else size):.1f}{letter}"
+    return f"{count:.0f}" if count >= 10 else f"{count:.2g}"
+
+
+def clock(seconds: float) -> str:
+    """Returns 0:07, 3:20 or 1:02:03."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,8 @@
+"""Methods: frozen dataclasses that say which stages there are and what each one's loss is."""
+
+from __future__ import annotations
+
+from jaxdistill.methods.finetune import Finetune, Score
+
+METHODS = {"finetune": Finetune, "score": Score}
+"""The methods by the name a config gives (config.method.name)."""

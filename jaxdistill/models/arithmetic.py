@@ -1,0 +1,97 @@
+"""Contractions in two precisions, and dropout: the arithmetic under every model.
+
+"float32" is plain. "bfloat16" rounds both operands to bfloat16 and sums in float32, in the backward
+pass too (tensor cores, the MXU and AMX do just this); parameters, sums and results stay float32.
+Casting whole models to bfloat16 instead would round every intermediate, and on a CPU XLA widens such
+a product back to float32 and is slower than without.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def contract(equation: str, left: jax.Array, right: jax.Array, precision: str) -> jax.Array:
+    """einsum of two arrays, float32 in and out.
+
+    Args:
+      equation: einsum's, with explicit output, without repeated or summed-alone letters, so that
+        each operand's gradient is again one einsum ("btd,df->btf").
+      left, right: the operands, float32.
+      precision: one of PRECISIONS.
+    """
+    if precision == "float32":
+        return jnp.einsum(equation, left, right, preferred_element_type=jnp.float32)
+    return _contract_bfloat16(equation, left, right)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _contract_bfloat16(equation: str, left: jax.Array, right: jax.Array) -> jax.Array:
+    return _narrow(equation, left, right)
+
+
+def _forward(
+    equation: str, left: jax.Array, right: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    left, right = left.astype(jnp.bfloat16), right.astype(jnp.bfloat16)
+    return _narrow(equation, left, right), (left, right)
+
+
+def _backward(
+    equation: str, operands: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    # Autodiff would multiply the float32 gradient with a bfloat16 operand, which falls off the
+    # matrix unit; rounding the gradient as well keeps all three products on it.
+    left, right = operands
+    inputs, out = equation.split("->")
+    a, b = inputs.split(",")
+    gradient = gradient.astype(jnp.bfloat16)
+    return (
+        _narrow(f"{out},{b}->{a}", gradient, right),
+        _narrow(f"{a},{out}->{b}", left, gradient),
+    )
+
+
+def _narrow(equation: str, left: jax.Array, right: jax.Array) -> jax.Array:
+    return jnp.einsum(
+        equation,
+        left.astype(jnp.bfloat16),
+        right.astype(jnp.bfloat16),
+        preferred_element_type=jnp.float32,
+    )
+
+
+_contract_bfloat16.defvjp(_forward, _backward)
+
+
+def dropout(x: jax.Array, seed: jax.Array | None, rate: float) -> jax.Array:
+    """Zeroes each element with probability rate and scales the others by 1 / (1 - rate).
+
+    Which elements is a hash of (seed, position): the same on every backend and for any sharding.
+    threefry would do, but it is a fifth of a training step on a CPU and half of its compilation.
+
+    Args:
+      x: any shape, of fewer than 2^32 elements.
+      seed: [] uint32; None outside training, where x is returned as it is.
+      rate: in [0, 1).
+    """
+    if seed is None or rate == 0.0:
+        return x
+    position = jnp.arange(x.size, dtype=jnp.uint32).reshape(x.shape)
+    drawn = _mix(_mix(position) ^ seed)
+    return jnp.where(drawn >= jnp.uint32(round(rate * 2**32)), x * (1.0 / (1.0 - rate)), 0.0)
+
+
+def _mix(x: jax.Array) -> jax.Array:
+    """A bijection of uint32 in which every input bit flips each output bit half of the time.
+
+    Source: C. Wellons, hash-prospector (2018), "lowbias32".
+    """
+    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> 16)

@@ -1,0 +1,182 @@
+"""Run folders: what one says of itself, and opening a finished one.
+
+    RUN/config.json    the config in force       RUN/model.json    what the verbs read
+    RUN/tokenizer/     the tokenizer's files     RUN/checkpoints/<stage>/{latest,best}/<step>/
+    RUN/metrics.jsonl  RUN/tensorboard/  RUN/predictions/<split>.npz
+    RUN/report.json    RUN/report.md     RUN/curves.png    RUN/lock
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from jaxdistill.checkpoint import Checkpoints
+from jaxdistill.data.tokens import load_tokenizer
+from jaxdistill.errors import UserError
+from jaxdistill.files import read_json, write_atomic, write_json
+from jaxdistill.models.bert import Bert
+from jaxdistill.models.build import abstract_params, build
+from jaxdistill.models.huggingface import TOKENIZER_FILES
+from jaxdistill.trees import flatten
+from jaxdistill.types import Params
+
+VERSION = 1
+"""Of model.json."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """RUN/model.json: enough to use the model without the config that made it."""
+
+    version: int
+    method: str
+    model: str
+    """A key of MODELS."""
+    shape: dict[str, Any]
+    """The fields of that model's shape."""
+    precision: str
+    """Of the contractions when the run itself evaluated."""
+    task: str
+    labels: tuple[str, ...]
+    """Class names in the order of the logits; empty for a regression."""
+    selection: str
+    """The metric that chose the parameters."""
+    data_folder: str
+    """Where the task's files were read; empty for the hub."""
+    max_length: int
+    buckets: tuple[int, ...]
+    stages: tuple[str, ...]
+    """In order; the last one's parameters are the run's."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run opened for use."""
+
+    folder: Path
+    description: Description
+    stage: str
+    model: Bert
+    params: Params
+    """The student's parameters of the stage."""
+    tokenizer: Tokenizer
+    record: dict[str, Any]
+    """{"step", "metrics", ...} of the parameters."""
+
+
+def write_description(folder: Path, description: Description) -> None:
+    """Writes RUN/model.json."""
+    write_json(folder / "model.json", dataclasses.asdict(description))
+
+
+def read_description(folder: Path) -> Description:
+    """Reads RUN/model.json. Raises UserError where the folder is no run or of another version."""
+    if not (folder / "model.json").is_file():
+        what = "holds no model.json" if folder.is_dir() else "does not exist"
+        raise UserError(
+            f"{folder} is not a run folder: it {what}. Give the folder that a "
+            f"`python -m jaxdistill.main` has written, such as runs/teacher_sst2."
+        )
+    plain = read_json(folder / "model.json")
+    fields = {f.name for f in dataclasses.fields(Description)}
+    if not isinstance(plain, dict) or plain.keys() != fields or plain["version"] != VERSION:
+        raise UserError(
+            f"{folder / 'model.json'} is not of version {VERSION}, which this jaxdistill reads."
+        )
+    lists = {key: tuple(value) for key, value in plain.items() if isinstance(value, list)}
+    return Description(**{**plain, **lists})
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the folder says that it is a run, finished or not."""
+    return (folder / "model.json").is_file()
+
+
+def open_run(
+    folder: Path,
+    notice: Callable[[str], None],
+    *,
+    stage: str | None = None,
+    precision: str | None = None,
+) -> Run:
+    """Opens a finished stage of a run, verified against its manifest.
+
+    Args:
+      stage: the last one by default.
+      precision: instead of the run's own.
+
+    Raises UserError where the folder is no run, or has no such stage, or has not finished it, or
+    its checkpoint is damaged.
+    """
+    description = read_description(folder)
+    stage = stage or description.stages[-1]
+    if stage not in description.stages:
+        raise UserError(
+            f"{folder} has no stage {stage!r}; its stages are {', '.join(description.stages)}."
+        )
+    done = folder / "checkpoints" / stage / "done.json"
+    if not done.is_file():
+        raise UserError(
+            f"{folder} has not finished stage {stage!r}. Run the command that started it again "
+            f"to go on where it stopped."
+        )
+    model = build(description.model, description.shape, precision or description.precision)
+    params = read_student(folder / "checkpoints" / stage / "best", model, notice)
+    return Run(
+        folder,
+        description,
+        stage,
+        model,
+        params,
+        load_tokenizer(folder / "tokenizer"),
+        read_json(done),
+    )
+
+
+def read_student(folder: Path, model: Bert, notice: Callable[[str], None]) -> Params:
+    """The model's parameters from a folder of checkpoints of a whole run's parameters."""
+    restored = Checkpoints(folder, 1, notice).restore(None)
+    if restored is None:
+        raise UserError(f"{folder} holds no checkpoint. Remove its stage's folder and run again.")
+    params = restored.state["student"]
+    wanted = {p: tuple(x.shape) for p, x in flatten(abstract_params(model)).items()}
+    found = {p: tuple(x.shape) for p, x in flatten(params).items() if not p.startswith("mlm/")}
+    if wanted != found:
+        names = sorted(p for p in wanted | found if wanted.get(p) != found.get(p))
+        raise UserError(
+            f"{folder} does not hold the model that model.json describes: "
+            + "; ".join(
+                f"{p} is {found.get(p)} there and {wanted.get(p)} by model.json" for p in names[:4]
+            )
+            + "."
+        )
+    return params
+
+
+def write_predictions(
+    folder: Path, split: str, row: np.ndarray, logits: np.ndarray, labels: np.ndarray
+) -> None:
+    """Writes RUN/predictions/<split>.npz: row [N], logits [N, C], labels [N]."""
+    buffer = io.BytesIO()
+    np.savez(buffer, row=row, logits=logits, labels=labels)
+    path = folder / "predictions" / f"{split}.npz"
+    path.parent.mkdir(exist_ok=True)
+    write_atomic(path, buffer.getvalue())
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copies a tokenizer's files into RUN/tokenizer."""
+    target = folder / "tokenizer"
+    target.mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file() and not (target / name).is_file():
+            shutil.copyfile(source / name, target / name)

@@ -1,0 +1,283 @@
+"""Trains one stage: steps, evaluation, selection of the best, checkpoints, resume.
+
+Knows no method and no model: it is handed the stage, its batches and a way to evaluate. What it
+does is a pure function of these and of the seed, whatever interrupts it.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxdistill.checkpoint import Checkpoints
+from jaxdistill.errors import Preempted, UserError
+from jaxdistill.files import read_json, write_json
+from jaxdistill.gradients import gradient
+from jaxdistill.log import RunLog
+from jaxdistill.optimizer import make_optimizer, make_schedule
+from jaxdistill.preemption import Signals
+from jaxdistill.sharding import replicate, split
+from jaxdistill.step import State, make_step, start
+from jaxdistill.trees import merge, partition
+from jaxdistill.types import Batch, Params, Stage, StagePlan
+
+LOOKAHEAD = 2
+"""Steps handed to the devices before the host waits for the oldest."""
+BAD_STEPS = 20
+"""Steps in a row without a finite loss after which a stage gives up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a run hands to each of its stages."""
+
+    folder: Path
+    """RUN/checkpoints."""
+    epochs: Callable[[int, int], Sequence[Batch]]
+    """(batch size, epoch) -> the epoch's batches, always equally many."""
+    evaluate: Callable[[Params], dict[str, float]]
+    """Parameters {"student", "extras"} -> metrics on dev."""
+    selection: str
+    """The metric, of those that evaluate gives, by which the best is chosen; more is better."""
+    seed: int
+    log: RunLog
+    signals: Signals
+    mesh: Mesh
+    checkpoint_seconds: float
+    """Seconds between checkpoints for resuming."""
+    log_steps: int
+    """Steps that one line of metrics.jsonl is the mean of."""
+
+
+def train_stage(
+    stage: Stage,
+    plan: StagePlan,
+    params: Params,
+    frozen: Params,
+    around: Surroundings,
+    *,
+    number: int,
+) -> tuple[Params, dict[str, Any]]:
+    """Runs a stage to its end, from where an earlier attempt got to.
+
+    Args:
+      params: {"student": ..., "extras": ...}, host arrays, where the stage starts.
+      frozen: {"teacher": ...} or {}; never moves.
+      number: of the stage in its run, from 0; stages draw from streams of their own.
+
+    Returns:
+      The parameters that the stage leaves behind (host arrays, same tree), and its record:
+      {"step", "metrics", "seconds", "skipped"} of the parameters kept.
+
+    Raises:
+      Preempted: a signal came; the state is saved.
+      UserError: the loss was not finite for BAD_STEPS steps in a row, or a checkpoint is unusable.
+    """
+    folder = around.folder / stage.name
+    done = folder / "done.json"
+    best = Checkpoints(folder / "best", 1, around.log.notice)
+    if not done.exists():
+        _Training(stage, plan, params, frozen, around, number, best).run()
+    record = read_json(done)
+    restored = best.restore(_shapes(params))
+    if restored is None:
+        raise UserError(
+            f"{done} says that stage {stage.name} is finished, but {folder / 'best'} holds no "
+            f"checkpoint. Remove {folder} to train the stage again."
+        )
+    shutil.rmtree(folder / "latest", ignore_errors=True)
+    return restored[1], record
+
+
+class _Training:
+    """The moving parts of train_stage."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        plan: StagePlan,
+        params: Params,
+        frozen: Params,
+        around: Surroundings,
+        number: int,
+        best: Checkpoints,
+    ) -> None:
+        self.stage, self.plan, self.around = stage, plan, around
+        self.per_epoch = len(around.epochs(plan.batch_size, 0))
+        self.steps = plan.epochs * self.per_epoch
+        trained, self.still = partition(params, stage.trains)
+        optimizer = make_optimizer(plan, self.steps)
+        self.schedule = make_schedule(plan, self.steps)
+        self.step = make_step(gradient(stage.loss), optimizer, self.steps)
+        self.frozen = replicate(merge(self.still, frozen), around.mesh)
+        self.key = jax.random.fold_in(jax.random.key(around.seed), number)
+        self.epoch: tuple[int, Sequence[Batch]] | None = None
+        self.best = best
+        self.latest = Checkpoints(
+            around.folder / stage.name / "latest", 2, around.log.notice
+        )
+        self.begun = time.monotonic()
+        self.state, self.details = self._resume(start(trained, optimizer, around.mesh))
+        self.saved = time.monotonic()
+
+    def _resume(self, fresh: State) -> tuple[State, dict[str, Any]]:
+        restored = self.latest.restore(_shapes(fresh, self.around.mesh))
+        if restored is None:
+            self.around.log.truncate(self.stage.name, 0)
+            return fresh, {
+                "evaluated": 0,
+                "best": None,
+                "window": [],
+                "seconds": 0.0,
+                "skipped": 0,
+                "in_a_row": 0,
+            }
+        step, state, details = restored
+        self.around.log.truncate(self.stage.name, step)
+        epoch, index = divmod(step, self.per_epoch)
+        self.around.log.notice(
+            f"{self.stage.name}: resuming at step {step} of {self.steps} "
+            f"(epoch {epoch + 1}, batch {index})"
+        )
+        return state, details
+
+    def run(self) -> None:
+        """To the end of the stage, or to a signal."""
+        around, stage = self.around, self.stage
+        step = int(self.state.step)
+        pending: list[tuple[int, Batch, Any]] = []
+        try:
+            with around.log.progress(stage.name, self.steps, step) as bar:
+                while True:
+                    if self._due(step):
+                        self._drain(pending, bar, 0)
+                        self._evaluate(step)
+                    around.signals.poll()
+                    if step == self.steps:
+                        break
+                    if time.monotonic() - self.saved > around.checkpoint_seconds:
+                        self._drain(pending, bar, 0)
+                        self._save(step)
+                    batch = self._batch(step)
+                    self.state, metrics = self.step(
+                        self.state, self.frozen, split(batch, around.mesh), self.key
+                    )
+                    step += 1
+                    pending.append((step, batch, metrics))
+                    self._drain(pending, bar, LOOKAHEAD)
+        except Preempted:
+            self._drain(pending, None, 0)
+            self._must(self._save(step), self.latest)
+            raise
+        self._finish(step)
+
+    def _batch(self, step: int) -> Batch:
+        epoch, index = divmod(step, self.per_epoch)
+        if self.epoch is None or self.epoch[0] != epoch:
+            self.epoch = (epoch, self.around.epochs(self.plan.batch_size, epoch))
+        return self.epoch[1][index]
+
+    def _drain(self, pending: list[tuple[int, Batch, Any]], bar: Any, left: int) -> None:
+        """Waits for all but the newest `left` steps and takes their metrics in."""
+        while len(pending) > left:
+            step, batch, metrics = pending.pop(0)
+            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+            values = {"loss": values.pop("loss"), **values}  # jit returns names in sorted order
+            bad = values.pop("skipped") > 0
+            self.details["skipped"] += bad
+            self.details["in_a_row"] = self.details["in_a_row"] + 1 if bad else 0
+            if self.details["in_a_row"] >= BAD_STEPS:
+                raise UserError(
+                    f"Stage {self.stage.name}: loss or gradient was not finite for {BAD_STEPS} "
+                    f"steps in a row, last on rows {batch.row[:8].tolist()} and others. Nothing "
+                    f"was changed by those steps. Lower the learning rate "
+                    f"({self.plan.learning_rate:g}) or look at these rows."
+                )
+            window = self.details["window"]
+            if not bad:
+                window.append(values)
+            if bar is not None:
+                real = batch.weight > 0
+                bar.update(step, values, int(real.sum()), int(batch.mask[real].sum()))
+            if window and (step % self.around.log_steps == 0 or step == self.steps):
+                means = {name: float(np.mean([v[name] for v in window])) for name in window[0]}
+                where = {
+                    "epoch": step / self.per_epoch,
+                    "learning_rate": float(self.schedule(step - 1)),
+                }
+                self.around.log.write("train", self.stage.name, step, {**where, **means})
+                window.clear()
+
+    def _due(self, step: int) -> bool:
+        every = self.plan.eval_steps or self.per_epoch
+        return step > self.details["evaluated"] and (step % every == 0 or step == self.steps)
+
+    def _evaluate(self, step: int) -> None:
+        params = self._params()
+        metrics = self.around.evaluate(params)
+        value = metrics[self.around.selection]
+        where = {"epoch": step / self.per_epoch}
+        self.around.log.write("eval", self.stage.name, step, {**where, **metrics})
+        kept = self.details["best"]
+        if self.stage.keep == "last":
+            better = step == self.steps
+        else:
+            better = math.isfinite(value) and (
+                kept is None or value > kept["metrics"][self.around.selection]
+            )
+        if better:
+            self.details["best"] = {"step": step, "metrics": metrics}
+            self._must(self.best.save(step, params, self.details["best"]), self.best)
+        shown = ", ".join(f"{name} {number:.4f}" for name, number in metrics.items())
+        self.around.log.notice(f"{self.stage.name} step {step}/{self.steps} on dev: {shown}")
+        self.details["evaluated"] = step
+
+    def _params(self) -> Params:
+        """The run's parameters as they stand, host arrays."""
+        return merge(jax.device_get(self.state.params), self.still)
+
+    def _save(self, step: int) -> bool:
+        now = time.monotonic()
+        details = {**self.details, "seconds": self.details["seconds"] + now - self.begun}
+        done = self.latest.save(step, self.state, details)
+        self.saved = time.monotonic()
+        return done
+
+    def _finish(self, step: int) -> None:
+        kept = self.details["best"]
+        if kept is None:
+            raise UserError(
+                f"Stage {self.stage.name}: {self.around.selection} on dev was never a finite "
+                f"number, so that no parameters could be chosen. See metrics.jsonl."
+            )
+        seconds = self.details["seconds"] + time.monotonic() - self.begun
+        skipped = self.details["skipped"]
+        write_json(
+            self.around.folder / self.stage.name / "done.json",
+            {**kept, "steps": step, "seconds": seconds, "skipped": skipped},
+        )
+
+    def _must(self, saved: bool, where: Checkpoints) -> None:
+        if not saved:
+            raise UserError(
+                f"Stage {self.stage.name} could not be saved to {where.folder}; the line above says "
+                f"why. Make room there and run the same command again: it goes on from the newest "
+                f"checkpoint there is."
+            )
+
+
+def _shapes(tree: Any, mesh: Mesh | None = None) -> Any:
+    """The tree's leaves as jax.ShapeDtypeStruct, on every device of the mesh where one is given."""
+    sharding = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=sharding), tree
+    )

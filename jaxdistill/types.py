@@ -1,0 +1,128 @@
+"""The values that flow through a run. Imports neither jax nor any room of the house.
+
+B examples, T tokens, D width, H heads, L layers, C classes, W words, S texts (1 or 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+
+    Array = jax.Array | np.ndarray
+
+Params = Mapping[str, Any]
+"""A nested dict of arrays, what a Linen module keeps under "params"."""
+
+
+class Batch(NamedTuple):
+    """Examples on their way through a step; NumPy on the host, sharded over B on the devices.
+
+    One structure per stage. Rows that only fill a batch up repeat a real row with weight 0.
+    """
+
+    row: Array
+    """[B] int32, the example's stable number within its split."""
+    input_ids: Array
+    """[B, T] int32."""
+    segments: Array
+    """[B, T] int32, 0 for the first text and its special tokens, 1 for the second."""
+    mask: Array
+    """[B, T] bool, True on tokens, False on padding."""
+    labels: Array
+    """[B] int32 class numbers, or [B] float32 targets of a regression."""
+    weight: Array
+    """[B] float32, 1 on examples and 0 on rows that only fill up."""
+    words: Array | None = None
+    """[B, S, W] int32, the word view that a BiLSTM reads."""
+    teacher: Any = None
+    """What a cache holds of the teacher for these rows."""
+
+
+class Outputs(NamedTuple):
+    """Everything a model computes on the way; what a loss does not read costs nothing under jit."""
+
+    logits: Array
+    """[B, C] float32."""
+    pooled: Array
+    """[B, D] float32."""
+    hiddens: Array
+    """[L+1, B, T, D] float32; hiddens[0] is the embedding output, after its LayerNorm."""
+    scores: Array
+    """[L, B, H, T, T] float32, scaled query-key products before mask and softmax."""
+
+
+class Progress(NamedTuple):
+    """Where a stage stands; losses with schedules read it."""
+
+    step: Array
+    """[] int32, optimizer steps done."""
+    fraction: Array
+    """[] float32 in [0, 1), steps done over steps planned."""
+
+
+Metrics = Mapping[str, Any]
+"""Scalars by name."""
+
+LossFn = Callable[[Params, Params, Batch, Any, Progress], tuple[Any, Metrics]]
+"""(trained, frozen, batch, rng, progress) -> (loss [], metrics). The mean over weight > 0 rows."""
+
+GradFn = Callable[[Params, Params, Batch, Any, Progress], tuple[tuple[Any, Metrics], Params]]
+"""Same arguments -> ((loss, metrics), gradients of trained). Strategies map GradFn to GradFn."""
+
+
+class Stage(NamedTuple):
+    """Trains one model by one loss from what earlier stages left behind."""
+
+    name: str
+    loss: LossFn
+    trains: Callable[[str], bool]
+    """Which leaves move, asked by path ("student/layers/query/kernel"). The others are frozen."""
+    keep: Literal["best", "last"]
+    """Which parameters the stage ends with: best on dev by the task's selection metric, or last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagePlan:
+    """How one stage is trained: the section config.stages.<stage>."""
+
+    epochs: int
+    batch_size: int
+    """Examples per optimizer step, over all devices together."""
+    optimizer: str
+    """adamw, adam, adadelta or bertadam."""
+    learning_rate: float
+    """The peak, reached after the warm-up."""
+    betas: tuple[float, float]
+    """Decay rates of the two moments; adadelta reads its rho from the second."""
+    epsilon: float
+    schedule: str
+    """linear, polynomial or constant, after the warm-up."""
+    power: float
+    """The exponent of the polynomial schedule."""
+    warmup: float
+    """Fraction of the stage's steps over which the learning rate rises linearly from 0."""
+    weight_decay: float
+    """Decoupled, on everything but biases and LayerNorm."""
+    clip: float
+    """Largest global norm of the gradient of what trains (bertadam: of each tensor); 0: no limit."""
+    precision: str
+    """float32, or bfloat16 operands with float32 sums; parameters and losses stay float32."""
+    eval_steps: int
+    """Steps between evaluations on dev; 0: after every epoch."""
+
+
+class Method(Protocol):
+    """A distillation method: a small frozen dataclass whose fields are the section config.method."""
+
+    def extras(self, rng: Any, student: Any, teacher: Any) -> Params:
+        """Parameters that train along and are never exported (TinyBERT's projection)."""
+        ...
+
+    def stages(self, student: Any, teacher: Any) -> tuple[Stage, ...]:
+        """The stages in order; student and teacher are models (teacher None without one)."""
+        ...

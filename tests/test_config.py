@@ -1,0 +1,104 @@
+"""The command line, in this process; test_main.py runs it as a user does."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from jaxdistill.config import checked, from_command_line, section
+from jaxdistill.errors import UserError
+
+TEACHER = "--config=configs/teacher_sst2.py"
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+
+
+def parse(*words):
+    return from_command_line(["main", *words])
+
+
+def test_overrides_reach_their_sections():
+    config = parse(
+        TEACHER,
+        "--workdir=elsewhere",
+        "--config.data.train_rows=7",
+        "--config.data.buckets=(16, 32)",
+        "--config.model.dropout=0.0",
+        "--config.stages.finetune.betas=(0.8, 0.9)",
+    )
+    assert (config.workdir, config.data.train_rows) == ("elsewhere", 7)
+    assert config.data.buckets == (16, 32)
+    assert config.model.dropout == 0.0
+    assert config.stages["finetune"].betas == (0.8, 0.9)
+
+
+def test_the_workdir_defaults_to_the_recipes_name():
+    assert parse("--config", "configs/teacher_sst2.py").workdir == "runs/teacher_sst2"
+
+
+def test_the_hash_is_of_what_makes_the_run():
+    one = parse(TEACHER)
+    assert one.hash() == parse(TEACHER, "--workdir=b", "--config.checkpoint_minutes=1").hash()
+    assert one.hash() != parse(TEACHER, "--config.seed=1").hash()
+
+
+def test_a_recipe_of_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
+    import jaxdistill.config as module
+
+    shipped = tmp_path / "site" / "configs"
+    shipped.mkdir(parents=True)
+    (shipped / "teacher_sst2.py").write_text(Path("configs/teacher_sst2.py").read_text())
+    monkeypatch.setattr(module, "__file__", str(shipped.parent / "config.py"))
+    monkeypatch.chdir(tmp_path)
+    assert parse(TEACHER).task == "sst2"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--config is missing"),
+        (["--config"], "no config file"),
+        (["--config=configs/nope.py"], r"no config file 'configs/nope.py'. Recipes here: .*teacher"),
+        (["--config=pyproject.toml"], "is not Python"),
+        ([TEACHER, "--config.data.train_row=7"], 'Did you mean "train_rows"'),
+        ([TEACHER, "data.train_rows=7"], "Did you mean --config.data.train_rows=7"),
+        ([TEACHER, "more"], "'more' on the command line is not a flag"),
+        ([TEACHER, "--config.data.train_rows=many"], "train_rows=many"),
+        ([TEACHER, "--config.data=3"], "config.data=3"),
+        ([TEACHER, "--workdri=x"], "Did you mean: workdir"),
+        ([TEACHER, "--config.stages.finetune.betas=(0.9,'x')"], "betas"),
+        ([TEACHER, "--config.version=2"], "config.version is 2"),
+    ],
+)
+def test_what_is_not_understood_is_said(words, said):
+    with pytest.raises(UserError, match=said):
+        parse(*words)
+
+
+def test_a_section_names_every_key_that_does_not_fit():
+    @dataclasses.dataclass
+    class Section:
+        rate: float
+        steps: int
+        name: str | None
+
+    with pytest.raises(UserError) as error:
+        section(Section, {"rate": "fast", "step": 3, "name": None}, "config.x")
+    text = str(error.value)
+    assert "config.x.steps is missing" in text
+    assert "config.x.step is not a key of it (did you mean steps?)" in text
+    assert "config.x.rate is 'fast', which is no float" in text
+    assert section(Section, {"rate": 1, "steps": 2, "name": None}, "x") == Section(1.0, 2, None)
+
+
+def test_true_is_no_number():
+    plain = {**parse(TEACHER).plain(), "seed": True}
+    plain["data"]["buckets"] = tuple(plain["data"]["buckets"])
+    plain["stages"]["finetune"]["betas"] = tuple(plain["stages"]["finetune"]["betas"])
+    with pytest.raises(UserError, match="config.seed is True"):
+        checked(plain)
