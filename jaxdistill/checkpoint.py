@@ -17,8 +17,6 @@ the caller asked for (NamedTuples of optax, empty states, None).
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import re
@@ -33,12 +31,18 @@ import numpy as np
 from orbax.checkpoint import v1 as orbax
 
 from jaxdistill.errors import UserError
-from jaxdistill.files import canonical_json, read_json, sha256_file, sync_folder, write_json
+from jaxdistill.files import canonical_json, read_json, sync_folder, write_json
+from jaxdistill.manifest import (
+    MANIFEST,
+    Unsound,
+    compare,
+    leaves_of,
+    read_manifest,
+    verify_files,
+    write_manifest,
+)
 from jaxdistill.trees import unflatten
 
-FORMAT = "jaxdistill checkpoint"
-VERSION = 1
-MANIFEST = "manifest.json"
 DETAILS = "details.json"
 
 
@@ -49,10 +53,6 @@ class Restored(NamedTuple):
     state: Any
     """In the structure of the abstract tree; every leaf a jax.Array that owns its buffer."""
     details: dict[str, Any]
-
-
-class Unsound(Exception):
-    """A checkpoint of ours is damaged; the text names the file and what is wrong with it."""
 
 
 class Checkpoints:
@@ -92,7 +92,7 @@ class Checkpoints:
         """
         if jax.process_count() > 1:
             raise RuntimeError("Checkpoints.save is written for one process")
-        leaves = _leaves(state)
+        leaves = leaves_of(state)
         jax.block_until_ready(state)  # a failed computation is not a failed save
         canonical_json(details)  # nor is a value that JSON cannot hold
         unfinished = self.folder / f"{step}.unfinished"
@@ -133,7 +133,7 @@ class Checkpoints:
         Raises UserError where the leaves differ from abstract in path, shape or dtype (that is
         another model or optimizer, not damage), and where all that is there is damaged.
         """
-        wanted = None if abstract is None else _leaves(abstract)
+        wanted = None if abstract is None else leaves_of(abstract)
         candidates = self._candidates()
         if step is not None:
             if step not in candidates:
@@ -144,11 +144,11 @@ class Checkpoints:
         damage: list[str] = []
         for number, path in sorted(candidates.items(), reverse=True):
             try:
-                manifest = _read_manifest(path)
+                manifest = read_manifest(path)
                 target = _as_saved(manifest["leaves"]) if wanted is None else abstract
                 if wanted is not None:
-                    _compare(path, manifest["leaves"], wanted)
-                _verify_files(path, manifest["files"])
+                    compare(path, manifest["leaves"], wanted)
+                verify_files(path, manifest["files"])
                 return Restored(number, _load(path, target), read_json(path / DETAILS))
             except Unsound as error:
                 self._unsound.add(number)
@@ -218,124 +218,16 @@ class Checkpoints:
                 _remove(path)
 
 
-def parameters_sha256(params: Any) -> str:
-    """Returns one hash of a tree of arrays: sorted leaf paths, dtypes, shapes and bytes (C order).
-
-    Equal exactly where the parameters are bit-equal, whatever their sharding.
-    """
-    total = hashlib.sha256()
-    for path, leaf in sorted(_leaves(params).items()):
-        array = np.asarray(leaf)
-        total.update(f"{path}\0{array.dtype.name}\0{array.shape}\0".encode())
-        total.update(array.tobytes())
-    return total.hexdigest()
-
-
-def _leaves(tree: Any) -> dict[str, Any]:
-    """Returns {"opt/0/mu/kernel": leaf}; TypeError for leaves that would not come back the same."""
-    result: dict[str, Any] = {}
-    for keys, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        path = jax.tree_util.keystr(keys, simple=True, separator="/")
-        if path in result:
-            raise TypeError(f"two leaves of the state have the path {path!r}")
-        if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
-            raise TypeError(f"leaf {path!r} of the state is a {type(leaf).__name__}, not an array")
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            raise TypeError(f"leaf {path!r} of the state is a PRNG key: save its key_data")
-        if jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype:
-            raise TypeError(f"leaf {path!r} of the state is {leaf.dtype}, which jax cannot hold")
-        result[path] = leaf
-    return result
-
-
-def _describe(leaves: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {
-        path: {"shape": list(leaf.shape), "dtype": np.dtype(leaf.dtype).name}
-        for path, leaf in leaves.items()
-    }
-
-
-def _write(folder: Path, step: int, leaves: dict[str, Any], details: Mapping[str, Any]) -> None:
+def _write(folder: Path, step: int, state: dict[str, Any], details: Mapping[str, Any]) -> None:
     arrays = {
         path: leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
-        for path, leaf in leaves.items()
+        for path, leaf in state.items()
         if 0 not in leaf.shape  # orbax refuses them; their shape says all
     }
     if arrays:
         orbax.save(folder / "state", arrays)
     write_json(folder / DETAILS, details)
-    files = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        files[path.relative_to(folder).as_posix()] = digest
-    manifest = {
-        "format": FORMAT,
-        "version": VERSION,
-        "step": step,
-        "leaves": _describe(leaves),
-        "files": files,
-    }
-    # Without a hash of its own, a flipped byte here would read as another model's shape.
-    write_json(folder / MANIFEST, {**manifest, "sha256": _digest(manifest)})
-
-
-def _digest(manifest: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(manifest).encode()).hexdigest()
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise Unsound(f"{path} is missing")
-    try:
-        manifest = json.loads(path.read_bytes().decode("utf-8"))
-        stated = manifest.pop("sha256")
-    except OSError as error:
-        raise Unsound(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise Unsound(f"{path} is not one of our manifests") from error
-    if stated != _digest(manifest):
-        raise Unsound(f"{path} does not have the SHA-256 it states")
-    if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
-        raise UserError(
-            f"{path} is {manifest['format']} version {manifest['version']}; this program reads "
-            f"version {VERSION}. Use the version of jaxdistill that wrote the run."
-        )
-    return manifest
-
-
-def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
-    for name, digest in files.items():
-        path = folder / name
-        try:
-            found = sha256_file(path)
-        except FileNotFoundError as error:
-            raise Unsound(f"{path} is missing") from error
-        except OSError as error:
-            raise Unsound(f"{path} cannot be read: {error.strerror}") from error
-        if found != digest:
-            raise Unsound(
-                f"{path} ({path.stat().st_size} bytes) has another SHA-256 than when it was written"
-            )
-
-
-def _compare(folder: Path, saved: Mapping[str, Any], leaves: Mapping[str, Any]) -> None:
-    """UserError listing the leaves where the checkpoint and the run differ."""
-    wanted = _describe(leaves)
-    lines = []
-    for path in sorted({**saved, **wanted}):
-        here, there = saved[path] if path in saved else None, wanted.get(path)
-        if here != there:
-            lines.append(f"{path}: checkpoint {_show(here)}, this run {_show(there)}")
-    if lines:
-        more = f" and {len(lines) - 8} more" if len(lines) > 8 else ""
-        raise UserError(
-            f"The checkpoint {folder} belongs to another model or optimizer than this run: "
-            f"{'; '.join(lines[:8])}{more}. Use the configuration that the run was started "
-            f"with, or another run folder."
-        )
+    write_manifest(folder, step, state)
 
 
 def _as_saved(leaves: Mapping[str, Any]) -> dict[str, Any]:
@@ -347,15 +239,9 @@ def _as_saved(leaves: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _show(leaf: Mapping[str, Any] | None) -> str:
-    if leaf is None:
-        return "has none"
-    return f"{leaf['dtype']}[{','.join(str(n) for n in leaf['shape'])}]"
-
-
 def _load(folder: Path, abstract: Any) -> Any:
     targets = {}
-    for path, leaf in _leaves(abstract).items():
+    for path, leaf in leaves_of(abstract).items():
         sharding = getattr(leaf, "sharding", None)
         if sharding is None:
             sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])

@@ -23,6 +23,8 @@ def run(verb: Callable[[list[str]], None], argv: list[str]) -> int:
         print(f"\nerror: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
     except Preempted as stop:
-        print(f"\n{stop}; everything is saved. The same command goes on from here.", file=sys.stderr)
+        print(
+            f"\n{stop}; everything is saved. The same command goes on from here.", file=sys.stderr
+        )
         return EXIT_PREEMPTED
     return 0

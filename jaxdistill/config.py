@@ -51,12 +51,41 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The section config.model."""
+    """The section config.model of a recipe that trains a teacher, config.student of the others."""
 
     source: str
-    """Where training starts: a hub name, a local Hugging Face folder, or a finished run."""
+    """Where training starts: a hub name, a local Hugging Face folder, a finished run (RUN or
+    RUN:stage), "teacher" for some of the teacher's layers, "random" for a new model."""
     dropout: float | None
     """Replaces the source's dropout rates, all of them; empty to keep them."""
+    layers: int | None
+    """Of a model that starts from "teacher" or "random"; other sources bring their own."""
+    pick: str | None
+    """The teacher's layers: first, skip (every N/M-th), last, or numbers from 1: "2,4,6"."""
+    width: int | None
+    """Of a "random" model."""
+    heads: int | None
+    """Of a "random" model; with a teacher whose scores are matched, as many as it has."""
+    inner: int | None
+    """Of a "random" model: width of the feed-forward layer."""
+    vocab: int | None
+    """Of a "random" model without teacher: word pieces, built from the train texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherConfig:
+    """The section config.teacher."""
+
+    run: str
+    """A run folder, trained first from the recipe if it holds no finished run; or a classifier of
+    somebody's, a folder with its head or a hub name, used as it is."""
+    source: str | None
+    """Where the teacher's own training starts, instead of what its recipe says."""
+    margin: float
+    """By how much its accuracy on dev must exceed the majority class's share (of a regression: its
+    Pearson correlation must exceed 0)."""
+    recipe: dict[str, Any] | None
+    """The whole config of the teacher's run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +98,32 @@ class Config:
     seed: int
     task: str
     method: dict[str, Any]
-    model: ModelConfig
     data: DataConfig
     stages: dict[str, StagePlan]
     checkpoint_minutes: float
     """Minutes between checkpoints for resuming."""
     log_steps: int
     """Steps that one line of metrics.jsonl is the mean of."""
+    model: ModelConfig | None = None
+    """What a recipe without teacher trains."""
+    student: ModelConfig | None = None
+    """What a recipe with a teacher trains."""
+    teacher: TeacherConfig | None = None
+    baseline: bool = False
+    """Also train the same student on the labels alone, by alone's plan."""
+    alone: StagePlan | None = None
+
+    @property
+    def start(self) -> ModelConfig:
+        """The section that says where the trained model starts."""
+        found = self.student if self.teacher else self.model
+        assert found is not None, "checked() saw to it"
+        return found
+
+    @property
+    def start_key(self) -> str:
+        """That section's name, for messages."""
+        return "config.student" if self.teacher else "config.model"
 
     def hash(self) -> str:
         """sha256 of all that makes the run what it is."""
@@ -89,6 +137,16 @@ class Config:
     def plain(self) -> dict[str, Any]:
         """The config as plain data, for RUN/config.json."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+SECTIONS = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "student": ModelConfig,
+    "teacher": TeacherConfig,
+    "alone": StagePlan,
+}
+"""The sections that are the keyword arguments of one constructor."""
 
 
 def from_command_line(argv: list[str]) -> Config:
@@ -126,8 +184,12 @@ def checked(plain: dict[str, Any]) -> Config:
         plain["workdir"] = f"runs/{plain.get('name', 'run')}"
     if "name" not in plain.get("method", {}):
         raise UserError("config.method.name is missing: it says which method to run.")
-    plain["model"] = section(ModelConfig, plain.get("model", {}), "config.model")
-    plain["data"] = section(DataConfig, plain.get("data", {}), "config.data")
+    wanted = ("student", "teacher") if "teacher" in plain else ("model",)
+    for name, constructor in SECTIONS.items():
+        if name in plain:
+            plain[name] = section(constructor, plain[name], f"config.{name}")
+        elif name in ("data", *wanted):
+            raise UserError(f"config.{name} is missing. Compare with the recipes in configs/.")
     data = plain["data"]
     if not data.buckets or data.max_length > data.buckets[-1]:
         raise UserError(
@@ -138,14 +200,18 @@ def checked(plain: dict[str, Any]) -> Config:
         name: section(StagePlan, values, f"config.stages.{name}")
         for name, values in plain.get("stages", {}).items()
     }
-    return section(Config, plain, "config")
+    config = section(Config, plain, "config")
+    if config.baseline and config.alone is None:
+        raise UserError("config.baseline is True, but config.alone, its plan, is missing.")
+    return config
 
 
 def section(constructor: type[Any], values: Mapping[str, Any], where: str) -> Any:
     """constructor(**values), with every missing, spare or mistyped key in one UserError."""
     hints = typing.get_type_hints(constructor)
     fields = {f.name: hints[f.name] for f in dataclasses.fields(constructor)}
-    faults = [f"{where}.{name} is missing" for name in fields if name not in values]
+    needed = [f.name for f in dataclasses.fields(constructor) if f.default is dataclasses.MISSING]
+    faults = [f"{where}.{name} is missing" for name in needed if name not in values]
     for name, value in values.items():
         if name not in fields:
             near = difflib.get_close_matches(name, list(fields), 1)
@@ -156,9 +222,7 @@ def section(constructor: type[Any], values: Mapping[str, Any], where: str) -> An
             faults.append(f"{where}.{name} is {value!r}, which is no {wanted}")
     if faults:
         raise UserError(f"The config does not fit: {'; '.join(faults)}.")
-    return constructor(
-        **{k: float(v) if fields[k] is float else v for k, v in values.items()}
-    )
+    return constructor(**{k: float(v) if fields[k] is float else v for k, v in values.items()})
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -191,18 +255,17 @@ def _locate(flag: str) -> str:
 
 def _check_file(words: list[str]) -> None:
     """The config's file is named, is there, and is Python that gives a config."""
-    for index, word in enumerate(words):
-        match = re.fullmatch(r"--?config(?:=(.*))?", word)
-        if match:
-            break
-    else:
+    matches = [re.fullmatch(r"--?config(?:=(.*))?", word) for word in words]
+    index, match = next(((i, m) for i, m in enumerate(matches) if m), (0, None))
+    if match is None:
         raise UserError(f"--config is missing.\n{USAGE}")
     named = match[1] if match[1] is not None else "".join(words[index + 1 : index + 2])
     path = Path(named.split(":")[0])
     if not path.is_file():
         known = ", ".join(sorted(str(p) for p in Path("configs").glob("*.py")))
         raise UserError(
-            f"There is no config file {str(path)!r}." + (f" Recipes here: {known}." if known else "")
+            f"There is no config file {str(path)!r}."
+            + (f" Recipes here: {known}." if known else "")
         )
     try:
         compile(path.read_text("utf-8"), str(path), "exec")

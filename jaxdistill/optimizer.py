@@ -115,10 +115,14 @@ def _clip_each(norm: float) -> optax.GradientTransformation:
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         return unflatten({path: clip(path, g) for path, g in flatten(updates).items()}), state
 
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update) if norm > 0 else optax.identity()
+    if norm <= 0:
+        return optax.identity()
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
-def _scale_by_uncorrected_adam(b1: float, b2: float, epsilon: float) -> optax.GradientTransformation:
+def _scale_by_uncorrected_adam(
+    b1: float, b2: float, epsilon: float
+) -> optax.GradientTransformation:
     def init(params: Any) -> Any:
         return optax.ScaleByAdamState(
             jnp.zeros([], jnp.int32), optax.tree.zeros_like(params), optax.tree.zeros_like(params)

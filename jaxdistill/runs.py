@@ -1,9 +1,9 @@
 """Run folders: what one says of itself, and opening a finished one.
 
-    RUN/config.json    the config in force       RUN/model.json    what the verbs read
-    RUN/tokenizer/     the tokenizer's files     RUN/checkpoints/<stage>/{latest,best}/<step>/
-    RUN/metrics.jsonl  RUN/tensorboard/  RUN/predictions/<split>.npz
-    RUN/report.json    RUN/report.md     RUN/curves.png    RUN/lock
+RUN/config.json    the config in force       RUN/model.json    what the verbs read
+RUN/tokenizer/     the tokenizer's files     RUN/checkpoints/<stage>/{latest,best}/<step>/
+RUN/metrics.jsonl  RUN/tensorboard/  RUN/predictions/<split>.npz
+RUN/report.json    RUN/report.md     RUN/curves.png    RUN/lock
 """
 
 from __future__ import annotations
@@ -162,14 +162,11 @@ def read_student(folder: Path, model: Bert, notice: Callable[[str], None]) -> Pa
     return params
 
 
-def write_predictions(
-    folder: Path, split: str, row: np.ndarray, logits: np.ndarray, labels: np.ndarray
-) -> None:
-    """Writes RUN/predictions/<split>.npz: row [N], logits [N, C], labels [N]."""
+def write_predictions(path: Path, row: np.ndarray, logits: np.ndarray, labels: np.ndarray) -> None:
+    """Writes an npz of row [N], logits [N, C] and labels [N], such as RUN/predictions/dev.npz."""
     buffer = io.BytesIO()
     np.savez(buffer, row=row, logits=logits, labels=labels)
-    path = folder / "predictions" / f"{split}.npz"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, buffer.getvalue())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,14 @@ from jax.sharding import Mesh
 from jaxdistill.sharding import replicate
 from jaxdistill.types import Batch, GradFn, Metrics, Params, Progress
 
+if TYPE_CHECKING:
+    from jaxdistill.types import Array
+
 
 class State(NamedTuple):
     """What a step moves. Its buffers are donated: a state given to a step is gone."""
 
-    step: jax.Array
+    step: Array
     """[] int32, steps done in this stage."""
     params: Params
     """The leaves that train, float32."""

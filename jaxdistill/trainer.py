@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from jaxdistill.preemption import Signals
 from jaxdistill.sharding import replicate, split
 from jaxdistill.step import State, make_step, start
 from jaxdistill.trees import merge, partition
-from jaxdistill.types import Batch, Params, Stage, StagePlan
+from jaxdistill.types import Batch, Batches, Params, Stage, StagePlan
 
 LOOKAHEAD = 2
 """Steps handed to the devices before the host waits for the oldest."""
@@ -42,7 +42,7 @@ class Surroundings:
 
     folder: Path
     """RUN/checkpoints."""
-    epochs: Callable[[int, int], Sequence[Batch]]
+    epochs: Callable[[int, int], Batches]
     """(batch size, epoch) -> the epoch's batches, always equally many."""
     evaluate: Callable[[Params], dict[str, float]]
     """Parameters {"student", "extras"} -> metrics on dev."""
@@ -120,11 +120,9 @@ class _Training:
         self.step = make_step(gradient(stage.loss), optimizer, self.steps)
         self.frozen = replicate(merge(self.still, frozen), around.mesh)
         self.key = jax.random.fold_in(jax.random.key(around.seed), number)
-        self.epoch: tuple[int, Sequence[Batch]] | None = None
+        self.epoch: tuple[int, Batches] | None = None
         self.best = best
-        self.latest = Checkpoints(
-            around.folder / stage.name / "latest", 2, around.log.notice
-        )
+        self.latest = Checkpoints(around.folder / stage.name / "latest", 2, around.log.notice)
         self.begun = time.monotonic()
         self.state, self.details = self._resume(start(trained, optimizer, around.mesh))
         self.saved = time.monotonic()
@@ -218,28 +216,35 @@ class _Training:
                 window.clear()
 
     def _due(self, step: int) -> bool:
+        """Whether parameters are to be judged, or just kept, before the next step."""
+        if step <= self.details["evaluated"]:
+            return False
+        if self.stage.keep == "last":
+            return step == self.steps
         every = self.plan.eval_steps or self.per_epoch
-        return step > self.details["evaluated"] and (step % every == 0 or step == self.steps)
+        return step % every == 0 or step == self.steps
 
     def _evaluate(self, step: int) -> None:
         params = self._params()
+        if self.stage.keep == "last":
+            self._keep(step, params, {"step": step})
+            self.details["evaluated"] = step
+            return
         metrics = self.around.evaluate(params)
         value = metrics[self.around.selection]
         where = {"epoch": step / self.per_epoch}
         self.around.log.write("eval", self.stage.name, step, {**where, **metrics})
         kept = self.details["best"]
-        if self.stage.keep == "last":
-            better = step == self.steps
-        else:
-            better = math.isfinite(value) and (
-                kept is None or value > kept["metrics"][self.around.selection]
-            )
-        if better:
-            self.details["best"] = {"step": step, "metrics": metrics}
-            self._must(self.best.save(step, params, self.details["best"]), self.best)
+        better = kept is None or value > kept["metrics"][self.around.selection]
+        if math.isfinite(value) and better:
+            self._keep(step, params, {"step": step, "metrics": metrics})
         shown = ", ".join(f"{name} {number:.4f}" for name, number in metrics.items())
         self.around.log.notice(f"{self.stage.name} step {step}/{self.steps} on dev: {shown}")
         self.details["evaluated"] = step
+
+    def _keep(self, step: int, params: Params, record: dict[str, Any]) -> None:
+        self._must(self.best.save(step, params, record), self.best)
+        self.details["best"] = record
 
     def _params(self) -> Params:
         """The run's parameters as they stand, host arrays."""
@@ -269,9 +274,9 @@ class _Training:
     def _must(self, saved: bool, where: Checkpoints) -> None:
         if not saved:
             raise UserError(
-                f"Stage {self.stage.name} could not be saved to {where.folder}; the line above says "
-                f"why. Make room there and run the same command again: it goes on from the newest "
-                f"checkpoint there is."
+                f"Stage {self.stage.name} could not be saved to {where.folder}; the line above "
+                f"says why. Make room there and run the same command again: it goes on from the "
+                f"newest checkpoint there is."
             )
 
 

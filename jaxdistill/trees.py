@@ -32,9 +32,7 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def partition(
-    tree: Params, chosen: Callable[[str], bool]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def partition(tree: Params, chosen: Callable[[str], bool]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Splits a tree in two: the leaves whose path is chosen, and the others."""
     flat = flatten(tree)
     return (

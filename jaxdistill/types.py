@@ -43,6 +43,14 @@ class Batch(NamedTuple):
     """What a cache holds of the teacher for these rows."""
 
 
+class Batches(Protocol):
+    """One epoch's batches, by number from 0."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Batch: ...
+
+
 class Outputs(NamedTuple):
     """Everything a model computes on the way; what a loss does not read costs nothing under jit."""
 
@@ -109,7 +117,7 @@ class StagePlan:
     weight_decay: float
     """Decoupled, on everything but biases and LayerNorm."""
     clip: float
-    """Largest global norm of the gradient of what trains (bertadam: of each tensor); 0: no limit."""
+    """Largest global norm of the gradient of what trains (bertadam: of each tensor); 0: none."""
     precision: str
     """float32, or bfloat16 operands with float32 sums; parameters and losses stay float32."""
     eval_steps: int
@@ -117,7 +125,7 @@ class StagePlan:
 
 
 class Method(Protocol):
-    """A distillation method: a small frozen dataclass whose fields are the section config.method."""
+    """A distillation method: a frozen dataclass whose fields are the section config.method."""
 
     def extras(self, rng: Any, student: Any, teacher: Any) -> Params:
         """Parameters that train along and are never exported (TinyBERT's projection)."""

@@ -18,9 +18,10 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdistill import checkpoint
-from jaxdistill.checkpoint import Checkpoints, parameters_sha256
+from jaxdistill import manifest
+from jaxdistill.checkpoint import Checkpoints
 from jaxdistill.errors import UserError
+from jaxdistill.manifest import parameters_sha256
 
 STEPS = (3, 5, 12)
 
@@ -300,17 +301,13 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import jax.numpy as jnp
-from jaxdistill import checkpoint
+from jaxdistill import checkpoint, manifest
 made = checkpoint.Checkpoints(Path(sys.argv[1]), 2, print)
 made.save(1, {"a": jnp.arange(3.0)}, {})
-at = sys.argv[2]
-real = getattr(checkpoint, at)
-calls = [0]
-def dies(*arguments):
-    if at != "write_json" or arguments[0].name == "manifest.json":
-        os.kill(os.getpid(), 9)
-    return real(*arguments)
-setattr(checkpoint, at, dies)
+room, at = sys.argv[2].split(".")
+room = {"checkpoint": checkpoint, "manifest": manifest}[room]
+assert hasattr(room, at)
+setattr(room, at, lambda *arguments: os.kill(os.getpid(), 9))
 made.save(2, {"a": jnp.arange(3.0) + 1}, {})
 """
 
@@ -331,7 +328,9 @@ made.save(1, {"a": jnp.arange(3.0)}, {})
 """
 
 
-@pytest.mark.parametrize("at", ["write_json", "_digest", "sync_folder"])
+@pytest.mark.parametrize(
+    "at", ["manifest.write_json", "manifest._digest", "checkpoint.sync_folder"]
+)
 def test_sigkill_during_a_save(tmp_path: Path, told: list[str], at: str) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), at], timeout=60)
     assert done.returncode == -9
@@ -340,7 +339,7 @@ def test_sigkill_during_a_save(tmp_path: Path, told: list[str], at: str) -> None
     )
     assert found is not None
     # Whether or not the rename was reached, what is found is whole.
-    expected = 2 if at == "sync_folder" else 1
+    expected = 2 if at == "checkpoint.sync_folder" else 1
     assert found.step == expected
     assert found.state["a"].tolist() == [expected - 1.0, expected, expected + 1.0]
     assert told == []
@@ -439,7 +438,7 @@ def test_another_format_version_is_not_damage(
     tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Checkpoints(tmp_path, 1, told.append)
-    monkeypatch.setattr(checkpoint, "VERSION", 2)
+    monkeypatch.setattr(manifest, "VERSION", 2)
     made.save(1, {"a": jnp.zeros(2)}, {})
     monkeypatch.undo()
     with pytest.raises(UserError, match="version 2; this program reads version 1"):

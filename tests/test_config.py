@@ -27,6 +27,7 @@ def test_overrides_reach_their_sections():
         TEACHER,
         "--workdir=elsewhere",
         "--config.data.train_rows=7",
+        "--config.data.max_length=32",
         "--config.data.buckets=(16, 32)",
         "--config.model.dropout=0.0",
         "--config.stages.finetune.betas=(0.8, 0.9)",
@@ -63,7 +64,7 @@ def test_a_recipe_of_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
     [
         ([], "--config is missing"),
         (["--config"], "no config file"),
-        (["--config=configs/nope.py"], r"no config file 'configs/nope.py'. Recipes here: .*teacher"),
+        (["--config=configs/nope.py"], r"no config file 'configs/nope.py'. Recipes.*teacher"),
         (["--config=pyproject.toml"], "is not Python"),
         ([TEACHER, "--config.data.train_row=7"], 'Did you mean "train_rows"'),
         ([TEACHER, "data.train_rows=7"], "Did you mean --config.data.train_rows=7"),
@@ -97,7 +98,8 @@ def test_a_section_names_every_key_that_does_not_fit():
 
 
 def test_true_is_no_number():
-    plain = {**parse(TEACHER).plain(), "seed": True}
+    given = parse(TEACHER).plain().items()
+    plain = {name: value for name, value in given if value is not None} | {"seed": True}
     plain["data"]["buckets"] = tuple(plain["data"]["buckets"])
     plain["stages"]["finetune"]["betas"] = tuple(plain["stages"]["finetune"]["betas"])
     with pytest.raises(UserError, match="config.seed is True"):

@@ -17,12 +17,12 @@ PACKAGE = Path(__file__).parents[1] / "jaxdistill"
 
 FLOORS = {
     7: "main cli evaluate predict export compare doctor prefetch plan demo",
-    6: "recipe inputs config",
+    6: "recipe running inputs starts teachers config recipes",
     5: "trainer",
-    4: "scoring runs teacher_cache report",
-    3: "methods step checkpoint",
+    4: "scoring runs teacher_cache report curves",
+    3: "methods step checkpoint manifest",
     2: "models data",
-    1: "losses gradients optimizer sharding metrics log files preemption trees",
+    1: "losses gradients optimizer sharding metrics log progress files preemption trees",
     0: "types errors __init__",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}

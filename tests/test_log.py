@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxdistill import log
+from jaxdistill import progress
 from jaxdistill.errors import UserError
-from jaxdistill.log import RunLog, clock, number, read_metrics, short
+from jaxdistill.log import RunLog, read_metrics
+from jaxdistill.progress import clock, number, short
 
 
 def strictly(line: str) -> Any:
@@ -147,7 +148,7 @@ def test_tensorboard_has_the_scalars_and_forgets_on_resume(tmp_path: Path) -> No
 def time(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock: time[0] is now."""
     now = [100.0]
-    monkeypatch.setattr(log, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
     return now
 
 

@@ -77,9 +77,10 @@ def test_the_run_folder_explains_itself(finished):
     assert "accuracy" in done.stdout
     report = read_json(run / "report.json")
     assert report["metrics"]["dev"]["accuracy"] > 0.9  # two words decide; it must have learnt them
-    assert report["parameters"]["total"] == 60 * 16 + 64 * 16 + 2 * 16 + 32 + 2 * (
-        4 * (16 * 16 + 16) + 2 * 32 + 16 * 32 + 32 + 32 * 16 + 16
-    ) + 16 * 16 + 16 + 16 * 2 + 2
+    embeddings = 60 * 16 + 64 * 16 + 2 * 16 + 32
+    layer = 4 * (16 * 16 + 16) + 2 * 32 + 16 * 32 + 32 + 32 * 16 + 16
+    heads = 16 * 16 + 16 + 16 * 2 + 2
+    assert report["parameters"]["total"] == embeddings + 2 * layer + heads
     assert report["bytes"] == 4 * report["parameters"]["total"]
 
 
@@ -196,9 +197,7 @@ def test_wrong_use_is_a_paragraph_and_exit_2(case, data, checkpoint, tmp_path):
     wrong, said, heavy = WRONG[case]
     words = tiny.arguments(checkpoint, data, tmp_path / "run")[1:]
     begun = time.monotonic()
-    done = launch(
-        "main", *words, *wrong, XLA_FLAGS="--xla_force_host_platform_device_count=4"
-    )
+    done = launch("main", *words, *wrong, XLA_FLAGS="--xla_force_host_platform_device_count=4")
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert re.search(said, done.stderr), done.stderr

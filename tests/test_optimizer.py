@@ -68,7 +68,10 @@ def theirs(make, clip=0.0):
 
 
 def test_decay_spares_biases_and_layernorm():
-    assert decays(PARAMS) == {"layers": {"q": {"kernel": True, "bias": False}}, "norm": {"scale": False}}
+    assert decays(PARAMS) == {
+        "layers": {"q": {"kernel": True, "bias": False}},
+        "norm": {"scale": False},
+    }
 
 
 @pytest.mark.parametrize("clip", [0.0, 1.0])

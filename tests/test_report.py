@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from jaxdistill import curves
+from jaxdistill.curves import _series, draw_curves
 from jaxdistill.log import RunLog
 from jaxdistill.report import (
     REQUIRED,
-    _series,
-    draw_curves,
     markdown,
     models_table,
     summary,
@@ -150,10 +150,8 @@ def size_of(png: Path) -> tuple[int, int]:
 
 
 def test_a_row_of_panels_per_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jaxdistill import report
-
     panels: list[tuple[str, list[str], str]] = []
-    real = report._panel
+    real = curves._panel
 
     def spy(axes: Any, *arguments: Any) -> None:
         real(axes, *arguments)
@@ -163,7 +161,7 @@ def test_a_row_of_panels_per_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         names = [t.get_text() for t in legend.get_texts()] if legend else []
         panels.append((axes.get_title("left"), names, axes.get_title("right")))
 
-    monkeypatch.setattr(report, "_panel", spy)
+    monkeypatch.setattr(curves, "_panel", spy)
     fill(tmp_path)
     write_report(tmp_path, REPORT)
     assert panels == [

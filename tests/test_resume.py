@@ -1,4 +1,4 @@
-"""Interrupted at random moments and started again: bit-equal to the run that nothing interrupted."""
+"""Interrupted at random moments and started again: bit-equal to a run that nothing interrupted."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def begin(words: list[str]) -> subprocess.Popen[str]:
 def unbroken(words, tmp_path_factory):
     run = tmp_path_factory.mktemp("unbroken") / "run"
     process = begin(words(run))
-    out, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return run
 

@@ -53,7 +53,9 @@ def test_progress_and_randomness_follow_the_step_and_not_the_process():
         state, metrics = step(state, frozen, batch([1, 1, 1, 1]), jax.random.key(7))
         seen.append((float(metrics["fraction"]), float(metrics["draw"])))
     assert [f for f, _ in seen] == [0.0, 0.25, 0.5]
-    expected = [float(jax.random.uniform(jax.random.fold_in(jax.random.key(7), s))) for s in range(3)]
+    expected = [
+        float(jax.random.uniform(jax.random.fold_in(jax.random.key(7), s))) for s in range(3)
+    ]
     assert [d for _, d in seen] == expected
 
 

@@ -18,6 +18,16 @@ BAD = ["dull", "awful", "weak", "cold", "silly"]
 PLAIN = ["the", "film", "is", "a", "story", "of", "and", "with", "plot", "cast", "it", "very"]
 
 
+PLAN = {
+    "batch_size": 8,
+    "epochs": 3,
+    "learning_rate": 5e-3,
+    "eval_steps": 0,
+    "precision": "float32",
+}
+"""A section of config.stages that learns the task in seconds."""
+
+
 def write_tokenizer(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *PLAIN]
@@ -63,11 +73,8 @@ def arguments(checkpoint: Path, data: Path, run: Path, **overrides: object) -> l
         "data__buckets": (16, 32),
         "data__max_length": 32,
         "model__source": checkpoint,
-        "stages__finetune__batch_size": 8,
+        **{f"stages__finetune__{name}": value for name, value in PLAN.items()},
         "stages__finetune__epochs": 2,
-        "stages__finetune__learning_rate": 5e-3,
-        "stages__finetune__eval_steps": 0,
-        "stages__finetune__precision": "float32",
         **overrides,
     }
     words = ["main", "--config", "configs/teacher_sst2.py", f"--workdir={run}"]

@@ -1,4 +1,4 @@
-"""The splits of a task, from a folder or from the hub, and labelled files of the user's.
+"""The splits of a task, from a folder, the hub or a generator, and labelled files of the user's.
 
 What these return is numbered, cleaned and labelled with class numbers; nothing is shuffled.
 """
@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxdistill.data import hub
 from jaxdistill.data.order import CAP, permutation
+from jaxdistill.data.reviews import generate
 from jaxdistill.data.tables import (
     Examples,
     Line,
@@ -39,15 +40,18 @@ def read_split(
 ) -> Examples:
     """A split of the task from `folder`, or from the hub if that is the empty string.
 
-    folder: holds the task's folder (SST-2/train.tsv), or is that folder itself. Rows with too few
-    fields are skipped and counted in a notice; a row count other than the task's is a notice too.
+    folder: holds the task's folder (SST-2/train.tsv), or is that folder itself; of no account for a
+    task whose rows are generated. Rows with too few fields are skipped and counted in a notice; a row count other than the task's is a notice too.
     Raises UserError for a split, file or folder that is not there, bytes that are not UTF-8, and
     labels that are not the task's.
     """
-    if split not in task.files:
+    if split not in task.rows:
         raise UserError(
-            f"Task {task.name} has no split {split!r}. Its splits are {', '.join(task.files)}."
+            f"Task {task.name} has no split {split!r}. Its splits are {', '.join(task.rows)}."
         )
+    if task.generated:
+        column, classes = generate(task.generated, split, task.rows[split])
+        return assemble(task, [column], classes)
     if str(folder):
         examples = _read_local(task, split, Path(os.path.expanduser(folder)), notice)
     else:
@@ -155,7 +159,8 @@ def _text_names(task: Task) -> list[tuple[str, ...]]:
     general: list[tuple[str, ...]] = [("sentence",), ("text",)]
     if len(task.text_names) == 2:
         general = [("sentence1", "sentence2"), ("text", "text_pair")]
-    return list(dict.fromkeys([task.text_names, task.hub.texts, *general]))
+    published = [task.hub.texts] if task.hub else []
+    return list(dict.fromkeys([task.text_names, *published, *general]))
 
 
 def _columns(task: Task, path: Path, header: list[str]) -> Layout:

@@ -1,7 +1,8 @@
 """The tasks: where each one's texts and labels lie, what its classes are called, what measures it.
 
 A task is one row of TASKS. Label order is that of the original BERT code and of Hugging Face's GLUE
-processors; `datasets` numbers MNLI differently, so labels are always matched by name.
+processors; `datasets` numbers MNLI differently, so labels are always matched by name. The rows of
+"reviews" and "reviews_zh" are generated, so these two need neither files nor a network.
 
 Source: Wang et al. 2019, "GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language
 Understanding"; row counts of the files as distributed.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from jaxdistill.errors import UserError
@@ -48,8 +49,8 @@ class Task:
     name: str
     folder: str
     """The task's folder in GLUE's own layout."""
-    files: Mapping[str, str]
-    """Split -> file name in that folder."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Split -> file name in that folder; none if the task is generated."""
     labelled: Layout
     """Layout of train and dev."""
     unlabelled: Layout
@@ -68,7 +69,10 @@ class Task:
     """The metric by which the best checkpoint is chosen."""
     rows: Mapping[str, int]
     """Expected examples per split."""
-    hub: Hub
+    hub: Hub | None = None
+    """None if the task is generated."""
+    generated: str = ""
+    """Language of the synthetic reviews that are the task's rows (data/reviews.py), or nothing."""
 
     @property
     def regression(self) -> bool:
@@ -271,6 +275,27 @@ _ROWS = (
         hub=_glue("ax", ("premise", "hypothesis"), {"test": "test"}),
     ),
 )
+
+
+
+def _reviews(name: str, language: str) -> Task:
+    return Task(
+        name=name,
+        folder=name,
+        labelled=Layout(True, (0,), 1),
+        unlabelled=Layout(True, (0,), None),
+        text_names=("text",),
+        label_name="label",
+        labels=("negative", "positive"),
+        written=("0", "1"),
+        metrics=("accuracy",),
+        selection="accuracy",
+        rows={"train": 12000, "dev": 2000},
+        generated=language,
+    )
+
+
+_ROWS += (_reviews("reviews", "en"), _reviews("reviews_zh", "zh"))
 
 TASKS: Mapping[str, Task] = {task.name: task for task in _ROWS}
 """Every task by its name."""

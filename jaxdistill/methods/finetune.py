@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from jaxdistill.losses import cross_entropy, squared_error, weighted_mean
 from jaxdistill.trees import merge
 from jaxdistill.types import Batch, Metrics, Params, Progress, Stage
+
+if TYPE_CHECKING:
+    from jaxdistill.types import Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ class Score:
         return ()
 
 
-def task_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def task_loss(logits: Array, labels: Array) -> jax.Array:
     """The loss on hard labels. [B, C] and [B] -> [B]; C = 1 is a regression."""
     if logits.shape[1] == 1:
         return squared_error(logits[:, 0], labels)

@@ -2,8 +2,8 @@
 
 "float32" is plain. "bfloat16" rounds both operands to bfloat16 and sums in float32, in the backward
 pass too (tensor cores, the MXU and AMX do just this); parameters, sums and results stay float32.
-Casting whole models to bfloat16 instead would round every intermediate, and on a CPU XLA widens such
-a product back to float32 and is slower than without.
+Casting whole models to bfloat16 instead would round every intermediate, and on a CPU XLA widens
+such a product back to float32 and is slower than without.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import flax.linen as nn
 import jax
@@ -17,6 +18,9 @@ import jax.numpy as jnp
 
 from jaxdistill.models.arithmetic import contract, dropout
 from jaxdistill.types import Batch, Outputs, Params
+
+if TYPE_CHECKING:
+    from jaxdistill.types import Array
 
 ACTIVATIONS = {
     "gelu": lambda x: nn.gelu(x, approximate=False),
@@ -92,9 +96,7 @@ class Embeddings(nn.Module):
     shape: BertShape
 
     @nn.compact
-    def __call__(
-        self, input_ids: jax.Array, segments: jax.Array, seed: jax.Array | None
-    ) -> jax.Array:
+    def __call__(self, input_ids: Array, segments: Array, seed: jax.Array | None) -> jax.Array:
         """input_ids and segments [B, T], seed of the dropout [] or None -> [B, T, D]."""
         s = self.shape
 
@@ -210,7 +212,7 @@ class Bert(nn.Module):
         return Outputs(logits, pooled, hiddens, scores)
 
     def seeds(self, train: bool) -> jax.Array | None:
-        """[L+1, 3] uint32: a row for each layer, and one for embeddings and head; None: no dropout."""
+        """[L+1, 3] uint32: a row per layer, and one for embeddings and head; None: no dropout."""
         if not train:
             return None
         return jax.random.bits(self.make_rng("dropout"), (self.shape.layers + 1, 3), jnp.uint32)

@@ -1,0 +1,175 @@
+"""TinyBERT's task-specific distillation (Jiao et al. 2020, arXiv:1909.10351)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxdistill.errors import UserError
+from jaxdistill.losses import hidden_mse, score_mse, soft_cross_entropy, squared_error
+from jaxdistill.losses import weighted_mean as mean
+from jaxdistill.methods.layers import explicit_map, uniform_map
+from jaxdistill.trees import merge
+from jaxdistill.types import Batch, Metrics, Outputs, Params, Progress, Stage
+
+if TYPE_CHECKING:
+    from jaxdistill.types import Array
+
+STAGES = ("intermediate", "prediction", "joint")
+PROJECTIONS = ("shared", "per_layer")
+
+Terms = Callable[[Params, Outputs, Outputs, Batch], dict[str, jax.Array]]
+"""(trained and frozen together, student, teacher, batch) -> terms [] of a loss by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyBert:
+    """Matches embeddings, hidden states and attention scores, then predictions.
+
+    Differs from the original code: padding is masked in every term, and both models keep the head
+    they were trained with (there it gets a ReLU that a teacher trained elsewhere never saw).
+    """
+
+    stages_run: tuple[str, ...]
+    """("intermediate", "prediction") as in the paper; one of them, the second from a saved first;
+    or ("joint",), both losses summed in one stage (seed 004)."""
+    layer_map: tuple[int, ...]
+    """The teacher's layer, from 1, for each of the student's; () for every N/M-th."""
+    projection: str
+    """From the student's width to the teacher's: "shared" by embedding and all layers (original
+    code), or "per_layer" (its v2 checkpoints). Never part of the student."""
+    temperature: float
+    """Of the prediction loss, on both sides; 1 in the paper."""
+
+    def extras(self, rng: Any, student: Any, teacher: Any) -> Params:
+        """{"projection": {"kernel" [D, D'] or [M+1, D, D'], "bias" [D'] or [M+1, D']}}.
+
+        The identity where the widths are equal; else normal with the student's initial_std.
+        """
+        if self.projection not in PROJECTIONS:
+            raise UserError(
+                f"config.method.projection is {self.projection!r}, not one of "
+                f"{', '.join(PROJECTIONS)}."
+            )
+        here, there = student.shape, teacher.shape
+        stack = () if self.projection == "shared" else (here.layers + 1,)
+        size = (*stack, here.width, there.width)
+        if here.width == there.width:
+            kernel = jnp.broadcast_to(jnp.eye(here.width), size)
+        else:
+            kernel = jax.random.normal(rng, size) * here.initial_std
+        return {"projection": {"kernel": kernel, "bias": jnp.zeros((*stack, there.width))}}
+
+    def stages(self, student: Any, teacher: Any) -> tuple[Stage, ...]:
+        """The stages that stages_run names.
+
+        Raises UserError where head counts differ, or the layers do not map.
+        """
+        known = dict.fromkeys(self.stages_run)
+        if not known or any(name not in STAGES for name in known):
+            raise UserError(
+                f"config.method.stages_run is {self.stages_run}; it names some of "
+                f"{', '.join(STAGES)}."
+            )
+        if student.shape.heads != teacher.shape.heads:
+            raise UserError(
+                f"The student has {student.shape.heads} attention heads and the teacher "
+                f"{teacher.shape.heads}: TinyBERT matches scores head by head, so both need the "
+                f"same number. Choose config.student.heads={teacher.shape.heads}."
+            )
+        chosen = self._map(student.shape.layers, teacher.shape.layers)
+
+        def intermediate(
+            params: Params, ours: Outputs, theirs: Outputs, batch: Batch
+        ) -> dict[str, jax.Array]:
+            return intermediate_terms(params["extras"]["projection"], ours, theirs, batch, chosen)
+
+        def prediction(
+            params: Params, ours: Outputs, theirs: Outputs, batch: Batch
+        ) -> dict[str, jax.Array]:
+            return {"soft": mean(self._soft(ours.logits, theirs.logits), batch.weight)}
+
+        def joint(
+            params: Params, ours: Outputs, theirs: Outputs, batch: Batch
+        ) -> dict[str, jax.Array]:
+            return intermediate(params, ours, theirs, batch) | prediction(
+                params, ours, theirs, batch
+            )
+
+        def encoder(path: str) -> bool:
+            return not path.startswith(("student/pooler/", "student/classifier/"))
+
+        made = {
+            "intermediate": Stage(
+                "intermediate", loss(student, teacher, intermediate), encoder, "last"
+            ),
+            "prediction": Stage("prediction", loss(student, teacher, prediction), _student, "best"),
+            "joint": Stage("joint", loss(student, teacher, joint), lambda path: True, "best"),
+        }
+        return tuple(made[name] for name in known)
+
+    def _map(self, student_layers: int, teacher_layers: int) -> tuple[int, ...]:
+        where = "config.method.layer_map"
+        if self.layer_map:
+            return explicit_map(self.layer_map, teacher_layers, student_layers, where)
+        return uniform_map(teacher_layers, student_layers, where)
+
+    def _soft(self, ours: Array, theirs: Array) -> jax.Array:
+        if ours.shape[1] == 1:  # over one output the soft loss is constant
+            return squared_error(ours[:, 0], theirs[:, 0])
+        return soft_cross_entropy(ours, theirs, self.temperature)
+
+
+def _student(path: str) -> bool:
+    return path.startswith("student/")
+
+
+def loss(student: Any, teacher: Any, terms: Terms) -> Any:
+    """The LossFn that sums terms of what both models compute; the teacher without dropout."""
+
+    def total(
+        trained: Params, frozen: Params, batch: Batch, rng: jax.Array, progress: Progress
+    ) -> tuple[jax.Array, Metrics]:
+        params = merge(trained, frozen)
+        theirs = jax.lax.stop_gradient(teacher.apply({"params": params["teacher"]}, batch))
+        rngs = {"dropout": rng}
+        ours = student.apply({"params": params["student"]}, batch, train=True, rngs=rngs)
+        found = terms(params, ours, theirs, batch)
+        return sum(found.values(), jnp.zeros([])), found
+
+    return total
+
+
+def intermediate_terms(
+    projection: Params, ours: Outputs, theirs: Outputs, batch: Batch, layer_map: tuple[int, ...]
+) -> dict[str, jax.Array]:
+    """Sums over matched layers: embedding, hidden and attention errors, [] each.
+
+    Args:
+      projection: {"kernel", "bias"}, shared or stacked over the student's layers 0..M.
+      layer_map: [M+1], the teacher's layer for each of the student's; the first is 0.
+
+    Source: TinyBERT, equations 7 to 9 and 11.
+    """
+    kernel, bias = projection["kernel"], projection["bias"]
+
+    def hidden(layer: int) -> jax.Array:
+        per_layer = kernel.ndim == 3
+        w, b = (kernel[layer], bias[layer]) if per_layer else (kernel, bias)
+        seen = jnp.einsum("btd,de->bte", ours.hiddens[layer], w) + b[None, None]
+        return mean(hidden_mse(seen, theirs.hiddens[layer_map[layer]], batch.mask), batch.weight)
+
+    def attention(layer: int) -> jax.Array:
+        here, there = ours.scores[layer - 1], theirs.scores[layer_map[layer] - 1]
+        return mean(score_mse(here, there, batch.mask), batch.weight)
+
+    layers = range(1, len(layer_map))
+    return {
+        "embedding": hidden(0),
+        "hidden": sum((hidden(m) for m in layers), jnp.zeros([])),
+        "attention": sum((attention(m) for m in layers), jnp.zeros([])),
+    }

@@ -1,0 +1,156 @@
+"""The teacher of a run: found or trained, its labels compared, scored before anything learns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxdistill.config import Config, DataConfig, ModelConfig, TeacherConfig, checked
+from jaxdistill.data.tasks import Task
+from jaxdistill.errors import UserError
+from jaxdistill.models.sources import align_labels
+from jaxdistill.running import Bench, dev_logits, size_and_speed
+from jaxdistill.runs import Run, is_run, open_run, write_predictions
+from jaxdistill.scoring import make_forward, score
+
+LOOKS_LIKE_A_RUN = ("runs/", "./", "../", "/", "~")
+"""How config.teacher.run begins where it names a folder that may not be there yet."""
+
+
+class Scored(NamedTuple):
+    """What the student's run keeps of its teacher."""
+
+    logits: np.ndarray
+    """[N, C] on dev."""
+    report: dict[str, Any]
+    """The report's section "teacher"."""
+
+
+def teacher_config(config: Config) -> tuple[Config | None, Path]:
+    """The config of the teacher's run and its folder; None where a finished run is just opened.
+
+    The recipe that the student carries is trained on the student's own data, at the same place.
+    """
+    about = config.teacher
+    assert about is not None
+    folder = Path(os.path.expanduser(about.run))
+    if (folder / "report.json").is_file():
+        return None, folder
+    if not is_run(folder) and ((folder / "config.json").is_file() or not _names_a_run(about.run)):
+        name = about.run.strip("/").replace("/", "--").lstrip(".~-")
+        adopted = Path(os.path.expanduser(config.workdir)).parent / f"{config.task}-{name}"
+        return _as_it_is(config, about, adopted), adopted
+    if about.recipe is None:
+        raise UserError(
+            f"config.teacher.run={about.run} holds no finished run, and the config carries no "
+            f"config.teacher.recipe to train it by. Give a finished run or a classifier."
+        )
+    recipe = checked(dict(about.recipe))
+    if recipe.task != config.task:
+        raise UserError(
+            f"config.teacher.recipe is for task {recipe.task!r} and the student's task is "
+            f"{config.task!r}."
+        )
+    assert recipe.model is not None
+    source = about.source or recipe.model.source
+    data = replace(recipe.data, folder=config.data.folder, train_rows=config.data.train_rows)
+    return (
+        replace(
+            recipe,
+            workdir=str(folder),
+            model=replace(recipe.model, source=source),
+            data=data,
+            checkpoint_minutes=config.checkpoint_minutes,
+        ),
+        folder,
+    )
+
+
+def _names_a_run(name: str) -> bool:
+    return name.startswith(LOOKS_LIKE_A_RUN) or os.path.isdir(os.path.expanduser(name))
+
+
+def _as_it_is(config: Config, about: TeacherConfig, folder: Path) -> Config:
+    """A run that adopts somebody's classifier."""
+    none: dict[str, Any] = dict.fromkeys(ModelConfig.__dataclass_fields__)
+    data: DataConfig = config.data
+    return replace(
+        config,
+        name=folder.name,
+        workdir=str(folder),
+        method={"name": "score"},
+        model=ModelConfig(**{**none, "source": about.run}),
+        data=data,
+        student=None,
+        teacher=None,
+        stages={},
+        baseline=False,
+        alone=None,
+    )
+
+
+def open_teacher(folder: Path, task: Task, notice: Callable[[str], None]) -> Run:
+    """Opens a finished teacher, its outputs in the order of the task's labels.
+
+    Raises UserError where its labels are not the task's.
+    """
+    run = open_run(folder, notice)
+    theirs = run.description.labels
+    if theirs == task.labels:
+        return run
+    try:
+        params = align_labels(run.params, theirs, task.labels, notice)
+    except UserError as error:
+        raise UserError(
+            f"The teacher {folder} does not know the labels of {task.name}: {error}"
+        ) from error
+    return replace(run, params=params, description=replace(run.description, labels=task.labels))
+
+
+def check_teacher(bench: Bench, teacher: Run) -> Scored:
+    """Scores the teacher on dev before a student learns from it.
+
+    Writes RUN/teacher/dev.npz, so that the student's folder can be moved away from the teacher's.
+    Raises UserError where it is no better than a guess.
+    """
+    about = bench.config.teacher
+    assert about is not None
+    forward, dev = make_forward(teacher.model), bench.tables["dev"]
+    logits = dev_logits(bench, forward, teacher.params)
+    metrics = score(logits, dev.labels)
+    gate(metrics, dev.labels, about.margin, str(teacher.folder))
+    write_predictions(bench.folder / "teacher" / "dev.npz", dev.row, logits, dev.labels)
+    shown = metrics[bench.task.selection]
+    bench.log.notice(f"teacher {teacher.folder}: dev {bench.task.selection} {shown:.4f}")
+    report = {"run": str(teacher.folder), "metrics": {"dev": metrics}}
+    return Scored(logits, {**report, **size_and_speed(bench, forward, teacher)})
+
+
+def gate(metrics: dict[str, float], labels: np.ndarray, margin: float, name: str) -> None:
+    """Raises UserError where a teacher's metrics on dev are those of a guess.
+
+    Args:
+      labels: [N] of dev, class numbers or targets.
+      margin: see TeacherConfig.
+    """
+    if labels.dtype.kind == "f":
+        if not metrics["pearson"] > 0:
+            raise UserError(
+                f"The teacher {name} has a Pearson correlation of {metrics['pearson']:.4f} with "
+                f"dev's targets: there is nothing to learn from it. Train it longer, or give "
+                f"another in config.teacher.run."
+            )
+        return
+    majority = float(np.bincount(labels).max() / len(labels))
+    if metrics["accuracy"] <= majority + margin:
+        raise UserError(
+            f"The teacher {name} has an accuracy of {metrics['accuracy']:.4f} on dev, where always "
+            f"saying the most frequent label has {majority:.4f}; config.teacher.margin asks for "
+            f"{margin:g} more. A student would learn a guess. Train the teacher longer or with "
+            f"another learning rate, or give another in config.teacher.run."
+        )

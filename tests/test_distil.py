@@ -1,0 +1,242 @@
+"""A student from its teacher, as a user runs it: teacher first, both stages, the student alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from test_main import launch
+from test_resume import begin
+
+from jaxdistill.config import from_command_line
+from jaxdistill.errors import UserError
+from jaxdistill.files import read_json
+from jaxdistill.teachers import gate
+
+SHAPE = dataclasses.replace(tiny.SHAPE, layers=4, initial_std=0.1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny.write_sst2(tmp_path_factory.mktemp("glue"), train=200)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return tiny.write_checkpoint(tmp_path_factory.mktemp("hub") / "tiny-bert", shape=SHAPE)
+
+
+def words(checkpoint, data, folder: Path, **overrides: object) -> list[str]:
+    stages = ("stages.intermediate", "stages.prediction", "alone")
+    teacher = "teacher.recipe.stages.finetune"
+    plans = {f"{s}.{k}": v for s in (*stages, teacher) for k, v in tiny.PLAN.items()}
+    values = {
+        **plans,
+        f"{teacher}.epochs": 4,
+        "data.folder": data,
+        "data.buckets": (32,),
+        "data.max_length": 32,
+        "teacher.recipe.data.buckets": (32,),
+        "teacher.recipe.data.max_length": 32,
+        "teacher.source": checkpoint,
+        "teacher.run": folder / "teacher",
+        "student.layers": 2,
+        "baseline": True,
+        **{k.replace("__", "."): v for k, v in overrides.items()},
+    }
+    return [
+        "--config=configs/tinybert_sst2.py",
+        f"--workdir={folder / 'student'}",
+        *(f"--config.{k}={v}" for k, v in values.items()),
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, data, checkpoint):
+    folder = tmp_path_factory.mktemp("runs")
+    done = launch("main", *words(checkpoint, data, folder))
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_one_command_trains_teacher_student_and_the_student_alone(finished):
+    folder, done = finished
+    report = read_json(folder / "student" / "report.json")
+    teacher = read_json(folder / "teacher" / "report.json")
+    assert report["teacher"]["metrics"] == teacher["metrics"]
+    assert report["teacher"]["metrics"]["dev"]["accuracy"] > 0.9
+    assert report["metrics"]["dev"]["accuracy"] > 0.9
+    assert report["parameters"]["total"] < report["teacher"]["parameters"]["total"]
+    assert report["baseline"]["parameters"] == report["parameters"]
+    assert [stage["name"] for stage in report["stages"]] == ["intermediate", "prediction"]
+    for column in ("teacher", "student", "alone"):
+        assert column in done.stdout
+
+
+def test_the_students_folder_can_be_moved_away_from_its_teacher(finished, tmp_path):
+    folder, _ = finished
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(folder / "student", moved)
+    report = read_json(moved / "report.json")
+    kept = np.load(moved / "teacher" / "dev.npz")
+    accuracy = (kept["logits"].argmax(1) == kept["labels"]).mean()
+    assert accuracy == pytest.approx(report["teacher"]["metrics"]["dev"]["accuracy"])
+    done = launch("evaluate", moved, "--json")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_projection_is_no_part_of_the_student(finished):
+    from jaxdistill.runs import open_run
+
+    folder, _ = finished
+    run = open_run(folder / "student", print)
+    assert set(run.params) == {"embeddings", "layers", "pooler", "classifier"}
+    assert run.params["layers"]["query"]["kernel"].shape == (2, 16, 16)
+
+
+def test_evaluate_a_stage(finished):
+    folder, _ = finished
+    done = launch("evaluate", folder / "student", "--stage=intermediate", "--json")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_second_stage_from_a_saved_first_one(finished, data, checkpoint, tmp_path):
+    """The seeds' --pred_distill: equal to having run both stages, but for the random stream."""
+    folder, _ = finished
+    done = launch(
+        "main",
+        *words(
+            checkpoint,
+            data,
+            folder,
+            method__stages_run="('prediction',)",
+            student__source=f"{folder / 'student'}:intermediate",
+            baseline=False,
+        ),
+        f"--workdir={tmp_path / 'second'}",
+    )
+    assert done.returncode == 0, done.stderr
+    report = read_json(tmp_path / "second" / "report.json")
+    assert report["metrics"]["dev"]["accuracy"] > 0.9
+    assert [stage["name"] for stage in report["stages"]] == ["prediction"]
+
+
+def test_interrupted_everywhere_and_bit_equal(finished, data, checkpoint, tmp_path):
+    """SIGTERM as soon as the teacher, each stage and the student alone have begun."""
+    import time
+
+    folder, _ = finished
+    order = words(checkpoint, data, tmp_path, checkpoint_minutes=0.002)
+    moments = [
+        tmp_path / "teacher/metrics.jsonl",
+        tmp_path / "student/metrics.jsonl",
+        tmp_path / "student/checkpoints/prediction",
+        tmp_path / "student/alone/metrics.jsonl",
+    ]
+    stopped = 0
+    for moment in moments:
+        process = begin(order)
+        while not moment.exists() and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=300)
+        assert process.returncode in (85, 0), err
+        stopped += process.returncode == 85
+    assert stopped >= 3  # the last stages are short: one may win the race
+    done = launch("main", *order)
+    assert done.returncode == 0, done.stderr
+    for part in ("teacher", "student", "student/alone"):
+        one, other = (read_json(f / part / "report.json") for f in (folder, tmp_path))
+        assert one["parameters_sha256"] == other["parameters_sha256"], part
+
+
+def test_somebodys_classifier_teaches_as_it_is(finished, data, checkpoint, tmp_path):
+    from jaxdistill.models.huggingface import save_huggingface
+    from jaxdistill.runs import open_run
+
+    folder, _ = finished
+    run = open_run(folder / "teacher", print)
+    theirs = tmp_path / "somebodys"
+    swapped = {**run.params, "classifier": {k: v[..., ::-1] for k, v in run.params["classifier"].items()}}
+    tokenizer = folder / "teacher" / "tokenizer"
+    save_huggingface(theirs, swapped, run.model.shape, ("positive", "negative"), tokenizer)
+    done = launch(
+        "main", *words(checkpoint, data, tmp_path, teacher__run=theirs, baseline=False)
+    )
+    assert done.returncode == 0, done.stderr
+    report = read_json(tmp_path / "student" / "report.json")
+    expected = read_json(folder / "teacher" / "report.json")["metrics"]["dev"]["accuracy"]
+    assert report["teacher"]["metrics"]["dev"]["accuracy"] == expected
+
+
+WRONG = {
+    "heads": ({"student__source": "random", "student__width": 16, "student__heads": 4,
+               "student__inner": 32}, "4 attention heads and the teacher 2"),
+    "layers": ({"student__layers": 3}, "3 layers and the teacher 4"),
+    "pick": ({"student__pick": "1,9"}, "layer 9, and the teacher's layers are 1 to 4"),
+    "stage": ({"method__stages_run": "('middle',)"}, "stages_run"),
+    "size": ({"student__source": "random"}, "config.student.width"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_does_not_fit_the_teacher_is_a_paragraph(case, finished, data, checkpoint, tmp_path):
+    folder, _ = finished
+    overrides, said = WRONG[case]
+    done = launch(
+        "main", *words(checkpoint, data, folder, **overrides), f"--workdir={tmp_path / 'run'}"
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert said in done.stderr
+
+
+def test_a_teacher_with_other_labels_is_refused(finished, data, checkpoint, tmp_path):
+    folder, _ = finished
+    other = tmp_path / "teacher"
+    shutil.copytree(folder / "teacher", other)
+    text = (other / "model.json").read_text().replace('"negative"', '"spam"')
+    (other / "model.json").write_text(text)
+    done = launch(
+        "main", *words(checkpoint, data, folder, teacher__run=other), f"--workdir={tmp_path / 'r'}"
+    )
+    assert done.returncode == 2
+    assert "spam" in done.stderr
+    assert "negative" in done.stderr
+
+
+def test_a_teacher_at_chance_is_stopped_at_the_gate(data, checkpoint, tmp_path):
+    done = launch(
+        "main",
+        *words(
+            checkpoint,
+            data,
+            tmp_path,
+            **{"teacher.recipe.stages.finetune.learning_rate": 1e-9},
+        ),
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert "always saying the most frequent label" in done.stderr
+
+
+def test_the_gate_by_hand():
+    labels = np.array([0, 0, 0, 1])
+    gate({"accuracy": 0.78}, labels, 0.02, "t")
+    with pytest.raises(UserError, match="0.7700.*0.7500"):
+        gate({"accuracy": 0.77}, labels, 0.02, "t")
+    gate({"pearson": 0.1}, np.array([0.5, 1.0]), 0.02, "t")
+    with pytest.raises(UserError, match="Pearson"):
+        gate({"pearson": float("nan")}, np.array([0.5, 1.0]), 0.02, "t")
+
+
+def test_a_student_recipe_needs_its_sections(request, monkeypatch):
+    monkeypatch.chdir(request.config.rootpath)
+    config = from_command_line(["main", "--config=configs/tinybert_sst2.py"])
+    assert config.start_key == "config.student"
+    assert config.teacher is not None
+    assert config.teacher.recipe is not None
+    assert config.teacher.recipe["name"] == "teacher_sst2"
