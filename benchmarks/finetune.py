@@ -34,7 +34,7 @@ from jaxdistill.models.sources import load_pretrained
 from jaxdistill.optimizer import make_optimizer
 from jaxdistill.sharding import make_mesh, split
 from jaxdistill.step import make_step, start
-from jaxdistill.types import StagePlan
+from jaxdistill.types import Batch, Params, StagePlan
 
 PLAN = StagePlan(
     epochs=1,
@@ -55,6 +55,7 @@ BUCKETS = (16, 32, 64, 128)
 
 
 def main() -> None:
+    """Parses the command line, checks equality, then measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="the folder with SST-2/train.tsv")
     parser.add_argument("--checkpoint", required=True, help="a BERT in Hugging Face's layout")
@@ -129,7 +130,8 @@ def main() -> None:
     report(counts, seconds)
 
 
-def torch_inputs(batch):
+def torch_inputs(batch: Batch) -> dict[str, torch.Tensor]:
+    """The batch as transformers wants it."""
     return {
         "input_ids": torch.tensor(batch.input_ids).long(),
         "attention_mask": torch.tensor(batch.mask).long(),
@@ -137,7 +139,7 @@ def torch_inputs(batch):
     }
 
 
-def check_equal(model, params, theirs, batch) -> None:
+def check_equal(model: Bert, params: Params, theirs: torch.nn.Module, batch: Batch) -> None:
     """Both must compute the same logits in bfloat16 before anything is timed."""
     theirs.eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -148,9 +150,12 @@ def check_equal(model, params, theirs, batch) -> None:
     assert difference < 0.02, "not the same model"
 
 
-def report(counts, seconds) -> None:
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, jax "
-          f"{jax.__version__}, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}")
+def report(counts: Counter[int], seconds: dict[str, dict[int, list[float]]]) -> None:
+    """Prints medians by bucket, the epoch they add up to, and the ratio."""
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, jax "
+        f"{jax.__version__}, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}"
+    )
     widths = sorted(set(seconds["jaxdistill"]) & set(counts))
     result = {}
     for name, by_width in seconds.items():

@@ -200,10 +200,34 @@ def checked(plain: dict[str, Any]) -> Config:
         name: section(StagePlan, values, f"config.stages.{name}")
         for name, values in plain.get("stages", {}).items()
     }
+    for name, stage in plain["stages"].items():
+        _check_plan(stage, f"config.stages.{name}")
+    if "alone" in plain:
+        _check_plan(plain["alone"], "config.alone")
     config = section(Config, plain, "config")
     if config.baseline and config.alone is None:
         raise UserError("config.baseline is True, but config.alone, its plan, is missing.")
     return config
+
+
+def _check_plan(plan: StagePlan, where: str) -> None:
+    """Numbers with which a stage could not be trained are refused, all at once."""
+    bounds = {
+        "epochs": (plan.epochs >= 1, "at least 1"),
+        "batch_size": (plan.batch_size >= 1, "at least 1"),
+        "learning_rate": (0 < plan.learning_rate < float("inf"), "above 0"),
+        "warmup": (0 <= plan.warmup < 1, "a fraction of the steps, from 0 to below 1"),
+        "weight_decay": (plan.weight_decay >= 0, "0 or more"),
+        "clip": (plan.clip >= 0, "0 (no limit) or more"),
+        "eval_steps": (plan.eval_steps >= 0, "0 (every epoch) or more"),
+    }
+    faults = [
+        f"{where}.{name} is {getattr(plan, name)}, and must be {wanted}"
+        for name, (fits, wanted) in bounds.items()
+        if not fits
+    ]
+    if faults:
+        raise UserError(f"The config cannot be trained: {'; '.join(faults)}.")
 
 
 def section(constructor: type[Any], values: Mapping[str, Any], where: str) -> Any:

@@ -74,6 +74,8 @@ def test_a_recipe_of_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
         ([TEACHER, "--workdri=x"], "Did you mean: workdir"),
         ([TEACHER, "--config.stages.finetune.betas=(0.9,'x')"], "betas"),
         ([TEACHER, "--config.version=2"], "config.version is 2"),
+        ([TEACHER, "--config.stages.finetune.epochs=0"], "epochs is 0, and must be at least 1"),
+        ([TEACHER, "--config.stages.finetune.warmup=10"], "warmup is 10.0, and must be a fraction"),
     ],
 )
 def test_what_is_not_understood_is_said(words, said):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -128,8 +129,6 @@ def test_the_second_stage_from_a_saved_first_one(finished, data, checkpoint, tmp
 
 def test_interrupted_everywhere_and_bit_equal(finished, data, checkpoint, tmp_path):
     """SIGTERM as soon as the teacher, each stage and the student alone have begun."""
-    import time
-
     folder, _ = finished
     order = words(checkpoint, data, tmp_path, checkpoint_minutes=0.002)
     moments = [
@@ -162,12 +161,11 @@ def test_somebodys_classifier_teaches_as_it_is(finished, data, checkpoint, tmp_p
     folder, _ = finished
     run = open_run(folder / "teacher", print)
     theirs = tmp_path / "somebodys"
-    swapped = {**run.params, "classifier": {k: v[..., ::-1] for k, v in run.params["classifier"].items()}}
+    head = {name: leaf[..., ::-1] for name, leaf in run.params["classifier"].items()}
+    swapped = {**run.params, "classifier": head}
     tokenizer = folder / "teacher" / "tokenizer"
     save_huggingface(theirs, swapped, run.model.shape, ("positive", "negative"), tokenizer)
-    done = launch(
-        "main", *words(checkpoint, data, tmp_path, teacher__run=theirs, baseline=False)
-    )
+    done = launch("main", *words(checkpoint, data, tmp_path, teacher__run=theirs, baseline=False))
     assert done.returncode == 0, done.stderr
     report = read_json(tmp_path / "student" / "report.json")
     expected = read_json(folder / "teacher" / "report.json")["metrics"]["dev"]["accuracy"]
@@ -175,8 +173,15 @@ def test_somebodys_classifier_teaches_as_it_is(finished, data, checkpoint, tmp_p
 
 
 WRONG = {
-    "heads": ({"student__source": "random", "student__width": 16, "student__heads": 4,
-               "student__inner": 32}, "4 attention heads and the teacher 2"),
+    "heads": (
+        {
+            "student__source": "random",
+            "student__width": 16,
+            "student__heads": 4,
+            "student__inner": 32,
+        },
+        "4 attention heads and the teacher 2",
+    ),
     "layers": ({"student__layers": 3}, "3 layers and the teacher 4"),
     "pick": ({"student__pick": "1,9"}, "layer 9, and the teacher's layers are 1 to 4"),
     "stage": ({"method__stages_run": "('middle',)"}, "stages_run"),

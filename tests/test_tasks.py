@@ -13,9 +13,12 @@ SELECTIONS = METRICS | {"mean_accuracy_f1", "mean_pearson_spearman"}
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_row_is_consistent(task: Task) -> None:
-    assert task.files.keys() == task.rows.keys() == task.hub.splits.keys()
+    if task.generated:
+        assert task.hub is None and not task.files
+    else:
+        assert task.files.keys() == task.rows.keys() == task.hub.splits.keys()
     assert len(task.labels) == len(set(task.labels)) == len(task.written)
-    texts = {len(task.text_names), len(task.hub.texts)}
+    texts = {len(task.text_names), len(task.hub.texts if task.hub else task.text_names)}
     assert texts == {len(task.labelled.texts)} == {len(task.unlabelled.texts)}
     assert set(task.metrics) <= METRICS
     assert task.selection in SELECTIONS

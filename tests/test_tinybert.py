@@ -118,7 +118,7 @@ def test_what_stands_on_padding_changes_neither_loss_nor_gradient():
         spoilt[0, ..., 3:, :] = 1e9
         if loss is score_mse:
             spoilt[0, ..., 3:] = -1e9
-        f = jax.value_and_grad(lambda x, l=loss, t=theirs: l(x, t, mask).sum())
+        f = jax.value_and_grad(lambda x, of=loss, t=theirs: of(x, t, mask).sum())
         clean, spoiled = f(jnp.array(ours)), f(jnp.array(spoilt))
         np.testing.assert_allclose(clean[0], spoiled[0], rtol=1e-6)
         np.testing.assert_allclose(clean[1][1], spoiled[1][1], rtol=1e-6)
@@ -236,8 +236,8 @@ def test_every_stage_lowers_its_loss_and_leaves_the_teacher_alone(projection):
         moved = jax.tree.map(lambda p, g: p - 0.05 * g, params, gradient)
         after, _ = stage.loss(moved, frozen, batch, jax.random.key(0), PROGRESS)
         assert after < before, stage.name
-        by_frozen = jax.grad(lambda t, s=stage: s.loss(params, t, batch, jax.random.key(0), PROGRESS)[0])
-        assert all(not leaf.any() for leaf in jax.tree.leaves(by_frozen(frozen)))
+        g = jax.grad(lambda t, f=stage.loss: f(params, t, batch, jax.random.key(0), PROGRESS)[0])
+        assert all(not leaf.any() for leaf in jax.tree.leaves(g(frozen)))
 
 
 def test_what_moves_in_which_stage():

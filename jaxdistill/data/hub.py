@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jaxdistill.data.tasks import Task
+from jaxdistill.data.tasks import Hub, Task
 from jaxdistill.errors import UserError
 
 _PATIENCE = 5.0
@@ -59,6 +59,13 @@ def _cache_only(datasets: Any) -> Iterator[None]:
         datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
 
 
+def _place(task: Task) -> Hub:
+    """Where the hub has the task. Raises UserError for a generated one."""
+    if task.hub is None:
+        raise UserError(f"The rows of {task.name} are generated; the hub does not have them.")
+    return task.hub
+
+
 def _load(task: Task, split: str) -> Any:
     """The split as a `datasets.Dataset`, downloaded, or from the cache when offline."""
     offline = _unreachable()
@@ -70,7 +77,7 @@ def _load(task: Task, split: str) -> Any:
             f"'datasets' cannot be imported ({error}). Install it, or give a local folder in "
             "config.data.folder."
         ) from error
-    hub = task.hub
+    hub = _place(task)
     try:
         if not offline:
             return datasets.load_dataset(hub.path, hub.config, split=hub.splits[split])
@@ -94,22 +101,22 @@ def download(task: Task, split: str) -> tuple[list[list[str]], list[float]]:
     examples are -1, or nan in a regression. Raises UserError within 10 seconds if the hub is out
     of reach and the cache does not hold the task, and if class names or columns do not fit.
     """
-    dataset = _load(task, split)
-    missing = {*task.hub.texts, task.hub.label} - set(dataset.column_names)
+    hub, dataset = _place(task), _load(task, split)
+    missing = {*hub.texts, hub.label} - set(dataset.column_names)
     if missing:
         raise UserError(
-            f"{task.hub.path} ({task.hub.config}, {split}) has the columns "
+            f"{hub.path} ({hub.config}, {split}) has the columns "
             f"{', '.join(dataset.column_names)}, but {task.name} needs {', '.join(sorted(missing))}"
             " as well. Give a local folder in config.data.folder."
         )
-    texts = [list(dataset[column]) for column in task.hub.texts]
-    labels = list(dataset[task.hub.label])
+    texts = [list(dataset[column]) for column in hub.texts]
+    labels = list(dataset[hub.label])
     if task.regression:
         return texts, [value if value >= 0 else float("nan") for value in labels]
-    names = dataset.features[task.hub.label].names
+    names = dataset.features[hub.label].names
     if sorted(names) != sorted(task.labels):
         raise UserError(
-            f"{task.hub.path} ({task.hub.config}) has the classes {', '.join(names)}, but "
+            f"{hub.path} ({hub.config}) has the classes {', '.join(names)}, but "
             f"{task.name} has {', '.join(task.labels)}. Give a local folder in config.data.folder."
         )
     ours = {theirs: task.labels.index(name) for theirs, name in enumerate(names)} | {-1: -1}

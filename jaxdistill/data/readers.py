@@ -41,7 +41,8 @@ def read_split(
     """A split of the task from `folder`, or from the hub if that is the empty string.
 
     folder: holds the task's folder (SST-2/train.tsv), or is that folder itself; of no account for a
-    task whose rows are generated. Rows with too few fields are skipped and counted in a notice; a row count other than the task's is a notice too.
+    task whose rows are generated. Rows with too few fields are skipped and counted in a notice; a
+    row count other than the task's is a notice too.
     Raises UserError for a split, file or folder that is not there, bytes that are not UTF-8, and
     labels that are not the task's.
     """

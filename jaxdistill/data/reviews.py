@@ -8,24 +8,28 @@ meal, a hotel or a gadget. Its label follows from its structure by `verdict` alo
     concession   "although the soup was good, ..." does not count, the other clause does
     report       what others say, what was expected or would have been possible does not count
 
-Every structure is as frequent with all its words turned into their counterparts and so with the
-other label; what a single word tells is little (tests/test_reviews.py has the figures for models
-that count words). The texts are made up: accuracy on them says nothing about accuracy on real ones.
+Every structure is as frequent with all its words turned into their counterparts, and so with the
+other label. What single words tell is little: logistic regression on 10,000 rows reaches about 0.65
+by counting words and 0.84 by counting pairs of neighbours. The texts are made up: accuracy on them
+says nothing about accuracy on real ones.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-import numpy as np
-
-from jaxdistill.data.phrases import LANGUAGES, Frames, Language, Topic
+from jaxdistill.data.dice import Dice
+from jaxdistill.data.phrases import Frames, Language
+from jaxdistill.data.phrases_en import ENGLISH
+from jaxdistill.data.phrases_zh import CHINESE
 from jaxdistill.errors import UserError
 
+LANGUAGES: Mapping[str, Language] = {"en": ENGLISH, "zh": CHINESE}
+"""By ISO 639-1 code."""
 SPLITS = ("train", "dev")
 NOISE = 5
 """Percent of the train rows whose label is turned over; dev has none."""
@@ -33,8 +37,6 @@ NOISE = 5
 _SEED = 20_260_101
 _TEXTS, _NOISE = 0, 1
 """What random numbers are drawn for."""
-
-T = TypeVar("T")
 
 
 class Clause(NamedTuple):
@@ -92,7 +94,7 @@ def generate(language: str, split: str, rows: int) -> tuple[list[str], list[int]
     drawn = reviews(language, split, rows)
     labels = [verdict(review) for review, _ in drawn]
     if split == "train":
-        dice = _Dice(_NOISE, language, split)
+        dice = _dice(_NOISE, language, split)
         labels = [1 - label if dice.chance(NOISE) else label for label in labels]
     return [text for _, text in drawn], labels
 
@@ -104,7 +106,7 @@ def reviews(language: str, split: str, rows: int) -> list[tuple[Review, str]]:
             f"There are no {rows} synthetic reviews in language {language!r}, split {split!r}: "
             f"languages are {', '.join(LANGUAGES)}, splits {', '.join(SPLITS)}, rows 0 or more."
         )
-    dice, words = _Dice(_TEXTS, language, split), LANGUAGES[language]
+    dice, words = _dice(_TEXTS, language, split), LANGUAGES[language]
     drawn: list[tuple[Review, str]] = []
     seen: set[str] = set()
     wanted = 0
@@ -123,28 +125,8 @@ def reviews(language: str, split: str, rows: int) -> list[tuple[Review, str]]:
     return drawn
 
 
-class _Dice:
-    """Random numbers that do not change with NumPy's version (see data/order.py)."""
-
-    def __init__(self, purpose: int, language: str, split: str) -> None:
-        key = (purpose, list(LANGUAGES).index(language), SPLITS.index(split))
-        self._bits = np.random.Philox(np.random.SeedSequence(_SEED, spawn_key=key))
-        self._ready: list[int] = []
-
-    def below(self, n: int) -> int:
-        """One of 0..n-1, each as likely to within n / 2^64."""
-        if not self._ready:
-            self._ready = self._bits.random_raw(4096).tolist()[::-1]
-        return self._ready.pop() % n
-
-    def chance(self, percent: int) -> bool:
-        return self.below(100) < percent
-
-    def sign(self) -> int:
-        return 1 if self.below(2) else -1
-
-    def pick(self, choices: Sequence[T]) -> T:
-        return choices[self.below(len(choices))]
+def _dice(purpose: int, language: str, split: str) -> Dice:
+    return Dice(_SEED, purpose, list(LANGUAGES).index(language), SPLITS.index(split))
 
 
 def _key(text: str) -> str:
@@ -157,25 +139,26 @@ def _split_of(key: str) -> str:
     return "dev" if hashlib.sha256(key.encode()).digest()[0] < 64 else "train"
 
 
-def _draw(dice: _Dice, words: Language) -> Review:
+def _draw(dice: Dice, words: Language) -> Review:
     topic = dice.below(len(words.topics))
     shape = dice.below(100)
-    if shape < 45:
-        core = (_clause(dice, words, topic, dice.sign()),)
-        reported = dice.chance(60)
+    core: tuple[Clause, ...]
+    if shape < 50:
+        core = (_clause(dice, words, topic, dice.sign(), negated=30),)
+        reported = dice.chance(50)
     elif shape < 75:
         # A concession is the opposite of what is stated, or "although" makes no sense.
         sign = dice.sign()
         core = (
             _clause(dice, words, topic, sign, dice.pick((2, 3))),
-            _clause(dice, words, topic, -sign, dice.pick((1, 2)))._replace(role="conceded"),
+            _clause(dice, words, topic, -sign, dice.pick((1, 1, 2)))._replace(role="conceded"),
         )
         core = core[::-1] if dice.chance(60) else core
-        reported = dice.chance(20)
+        reported = dice.chance(15)
     else:
         # Two degrees, never the same one twice: the sum of opposites is not 0.
         one = dice.sign()
-        other = -one if dice.chance(50) else one
+        other = -one if dice.chance(45) else one
         low, high = dice.pick(((1, 3), (1, 3), (1, 3), (1, 2), (2, 3)))
         core = (_clause(dice, words, topic, one, low), _clause(dice, words, topic, other, high))
         core = core[::-1] if dice.chance(50) else core
@@ -185,34 +168,36 @@ def _draw(dice: _Dice, words: Language) -> Review:
     if not reported:
         return Review(topic, core)
     aside = _report(dice, words, topic, core)
-    return Review(topic, (aside, *core) if dice.chance(60) else (*core, aside))
+    return Review(topic, (aside, *core) if dice.chance(70) else (*core, aside))
 
 
-def _clause(dice: _Dice, words: Language, topic: int, sign: int, degree: int = 2) -> Clause:
-    """A clause that amounts to `sign`, by praise or by blame that is negated."""
+def _clause(
+    dice: Dice, words: Language, topic: int, sign: int, degree: int = 2, *, negated: int = 10
+) -> Clause:
+    """A clause that amounts to `sign`; `negated` percent of the plain ones negate the opposite."""
     verb = dice.chance(20)
-    negated = degree == 2 and dice.chance(25)
+    turned = degree == 2 and dice.chance(negated)
     pairs = words.verbs.praise if verb else _adjectives(words, topic, 1)
     return Clause(
         aspect=dice.below(len(words.topics[topic].aspects)),
         verb=verb,
         word=dice.below(len(pairs)),
-        sign=-sign if negated else sign,
-        negated=negated,
+        sign=-sign if turned else sign,
+        negated=turned,
         degree=degree,
     )
 
 
-def _report(dice: _Dice, words: Language, topic: int, core: tuple[Clause, ...]) -> Clause:
-    """A reported clause, mostly against the verdict, about the one clause's aspect or another."""
+def _report(dice: Dice, words: Language, topic: int, core: tuple[Clause, ...]) -> Clause:
+    """A reported clause, for or against the verdict, about the one clause's aspect or another."""
     mine = 1 if verdict(Review(topic, core)) else -1
-    clause = _clause(dice, words, topic, -mine if dice.chance(50) else mine)
+    clause = _clause(dice, words, topic, mine * dice.sign(), negated=20)
     same = len(core) == 1 and dice.chance(50)
     aspect = core[0].aspect if same else _another(dice, words, topic, core[0].aspect)
     return clause._replace(aspect=aspect, role="reported")
 
 
-def _another(dice: _Dice, words: Language, topic: int, aspect: int) -> int:
+def _another(dice: Dice, words: Language, topic: int, aspect: int) -> int:
     count = len(words.topics[topic].aspects)
     return (aspect + 1 + dice.below(count - 1)) % count
 
@@ -222,12 +207,12 @@ def _adjectives(words: Language, topic: int, sign: int) -> tuple[str, ...]:
     return words.adjectives.praise + own.praise if sign > 0 else words.adjectives.blame + own.blame
 
 
-def _say(review: Review, words: Language, dice: _Dice) -> str:
+def _say(review: Review, words: Language, dice: Dice) -> str:
     """The review in words; the dice choose among turns of phrase that mean the same."""
-    topic = words.topics[review.topic]
+    aspects = [None, *(clause.aspect for clause in review.clauses)]
     said = [
-        _say_clause(clause, review, words, dice, again=i > 0 and _same_aspect(review, i))
-        for i, clause in enumerate(review.clauses)
+        _say_clause(clause, review.topic, words, dice, again=clause.aspect == before)
+        for clause, before in zip(review.clauses, aspects, strict=False)
     ]
     roles = [clause.role for clause in review.clauses]
     at = roles.index("reported") if "reported" in roles else None
@@ -242,23 +227,21 @@ def _say(review: Review, words: Language, dice: _Dice) -> str:
         text = dice.pick(joins).format(*said)
     if aside is not None:
         text = dice.pick(words.aside).format(*((aside, text) if at == 0 else (text, aside)))
-    return _finish(text, topic, words, opened=len(review.clauses) < 3 and dice.chance(40), dice=dice)
+    if len(review.clauses) < 3 and dice.chance(40):
+        space = " " if words.stop == "." else ""
+        text = f"{dice.pick(words.topics[review.topic].openings)}{words.stop}{space}{text}"
+    capitals = re.sub(r"(^|\. )([a-z])", lambda found: found[1] + found[2].upper(), text)
+    return capitals + words.stop
 
 
-def _same_aspect(review: Review, i: int) -> bool:
-    return review.clauses[i].aspect == review.clauses[i - 1].aspect
-
-
-def _say_clause(
-    clause: Clause, review: Review, words: Language, dice: _Dice, *, again: bool
-) -> str:
+def _say_clause(clause: Clause, topic: int, words: Language, dice: Dice, *, again: bool) -> str:
     frames = words.verb_frames if clause.verb else words.adjective_frames
     if clause.verb:
         known = words.verbs.praise if clause.sign > 0 else words.verbs.blame
     else:
-        known = _adjectives(words, review.topic, clause.sign)
+        known = _adjectives(words, topic, clause.sign)
     return dice.pick(_frames(clause, frames)).format(
-        s=words.pronoun if again else words.topics[review.topic].aspects[clause.aspect],
+        s=words.pronoun if again else words.topics[topic].aspects[clause.aspect],
         w=known[clause.word],
         i=dice.pick(frames.strong if clause.degree == 3 else frames.weak),
     )
@@ -270,11 +253,3 @@ def _frames(clause: Clause, frames: Frames) -> tuple[str, ...]:
     if clause.negated:
         return frames.negated
     return frames.plain if clause.degree == 2 else frames.graded
-
-
-def _finish(text: str, topic: Topic, words: Language, *, opened: bool, dice: _Dice) -> str:
-    """Perhaps with an opening; every sentence begins with a capital and ends with a stop."""
-    if opened:
-        text = f"{dice.pick(topic.openings)}{words.stop}{' ' if words.stop == '.' else ''}{text}"
-    text = re.sub(r"(^|\. )([a-z])", lambda found: found[1] + found[2].upper(), text)
-    return text + words.stop

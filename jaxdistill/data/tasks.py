@@ -100,6 +100,23 @@ def _glue(config: str, texts: tuple[str, ...], splits: Mapping[str, str] = _SPLI
     return Hub("nyu-mll/glue", config, splits, texts, "label")
 
 
+def _reviews(name: str, language: str) -> Task:
+    return Task(
+        name=name,
+        folder=name,
+        labelled=Layout(True, (0,), 1),
+        unlabelled=Layout(True, (0,), None),
+        text_names=("text",),
+        label_name="label",
+        labels=("negative", "positive"),
+        written=("0", "1"),
+        metrics=("accuracy",),
+        selection="accuracy",
+        rows={"train": 12000, "dev": 2000},
+        generated=language,
+    )
+
+
 _ROWS = (
     Task(
         name="cola",
@@ -274,28 +291,10 @@ _ROWS = (
         rows={"test": 1104},
         hub=_glue("ax", ("premise", "hypothesis"), {"test": "test"}),
     ),
+    _reviews("reviews", "en"),
+    _reviews("reviews_zh", "zh"),
 )
 
-
-
-def _reviews(name: str, language: str) -> Task:
-    return Task(
-        name=name,
-        folder=name,
-        labelled=Layout(True, (0,), 1),
-        unlabelled=Layout(True, (0,), None),
-        text_names=("text",),
-        label_name="label",
-        labels=("negative", "positive"),
-        written=("0", "1"),
-        metrics=("accuracy",),
-        selection="accuracy",
-        rows={"train": 12000, "dev": 2000},
-        generated=language,
-    )
-
-
-_ROWS += (_reviews("reviews", "en"), _reviews("reviews_zh", "zh"))
 
 TASKS: Mapping[str, Task] = {task.name: task for task in _ROWS}
 """Every task by its name."""

@@ -13,6 +13,7 @@ import heapq
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from tokenizers import normalizers, pre_tokenizers
@@ -58,7 +59,7 @@ def build_vocabulary(texts: Iterable[str], size: int, *, lower: bool = True) -> 
     return pieces
 
 
-def write_tokenizer(folder: Path, vocabulary: Sequence[str], lower: bool) -> None:
+def write_tokenizer(folder: Path, vocabulary: Sequence[str], *, lower: bool = True) -> None:
     """Writes vocab.txt and tokenizer_config.json, which data/tokens.py and transformers read.
 
     lower must be what the vocabulary was built with. Raises UserError if a piece would not survive
@@ -89,9 +90,7 @@ def _count_words(texts: Iterable[str], lower: bool) -> Counter[str]:
     splitter = pre_tokenizers.BertPreTokenizer()
     words: Counter[str] = Counter()
     for text in texts:
-        words.update(
-            word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
-        )
+        words.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
     return words
 
 
@@ -147,7 +146,7 @@ class _Merges:
     def _add(self, number: int, sign: int) -> list[Pair]:
         """Counts a word's pairs in (1) or out (-1), and returns them."""
         word = self._words[number]
-        pairs = list(zip(word, word[1:], strict=False))
+        pairs = list(pairwise(word))
         for pair in pairs:
             self._pairs[pair] += sign * self._counts[number]
             if sign > 0:
