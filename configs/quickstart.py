@@ -2,8 +2,8 @@
 
     launch/quickstart.sh
 
-The reviews (jaxdistill/data/reviews.py) need more than counting words: negation, contrast, intensity,
-what others said. The same in Chinese:
+The reviews (jaxdistill/data/reviews.py) need more than counting words: negation, contrast,
+intensity, what others said. The same in Chinese:
 
     launch/quickstart.sh --workdir=runs/quickstart_zh --config.task=reviews_zh \
         --config.teacher.recipe.task=reviews_zh --config.teacher.run=runs/quickstart_teacher_zh
@@ -50,11 +50,11 @@ def get_config() -> ConfigDict:
     config.stages = ConfigDict(
         {
             "intermediate": recipes.plan(
-                epochs=4, learning_rate=1e-3, batch_size=64, schedule="constant", eval_steps=0
+                epochs=3, learning_rate=1e-3, batch_size=64, schedule="constant", eval_steps=0
             ),
-            "prediction": recipes.plan(epochs=4, learning_rate=1e-3, batch_size=64, eval_steps=0),
+            "prediction": recipes.plan(epochs=3, learning_rate=1e-3, batch_size=64, eval_steps=0),
         }
     )
     config.baseline = True
-    config.alone = recipes.plan(epochs=8, learning_rate=1e-3, batch_size=64, eval_steps=0)
+    config.alone = recipes.plan(epochs=6, learning_rate=1e-3, batch_size=64, eval_steps=0)
     return config
