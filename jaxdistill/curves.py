@@ -12,6 +12,9 @@ from jaxdistill.log import RESERVED
 NOT_DRAWN = ("learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "epoch")
 """Values of "train" and "eval" lines that are neither a loss nor a metric."""
 
+NOT_DRAWN_OF_DEV = ("precision", "recall", "mean_accuracy_f1", "mean_pearson_spearman")
+"""Metrics whose curves lie on those of others; report.json has them. The selecting one is drawn."""
+
 DENSE = 60
 """Curves of more points are drawn thin, with their running mean over them."""
 
@@ -39,6 +42,8 @@ def draw_curves(
     for stage, (left, right) in zip(stages, panels, strict=True):
         mine = [r for r in records if r["stage"] == stage]
         losses, metrics = _series(mine, "train"), _series(mine, "eval")
+        hidden = [n for n in metrics if n in NOT_DRAWN_OF_DEV and n != selection]
+        metrics = {name: curve for name, curve in metrics.items() if name not in hidden}
         on_dev = {"loss on dev": metrics.pop("loss")} if "loss" in metrics else {}
         _panel(left, losses, on_dev, f"{stage}: losses", "loss, mean per example", None)
         _panel(right, {}, metrics, f"{stage}: dev metrics", "metric", selection)
