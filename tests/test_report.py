@@ -170,7 +170,7 @@ def test_a_row_of_panels_per_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("prediction: losses", ["loss", "soft", "loss on dev"], ""),
         (
             "prediction: dev metrics",
-            ["accuracy", "best: 0.8900\nat step 90", "mean_accuracy_f1"],
+            ["accuracy", "best: 0.8900\nat step 90"],
             "",
         ),
     ]
