@@ -167,6 +167,7 @@ def test_a_classifier_of_somebodys_is_scored_as_it_is(data, tmp_path):
             f"--config.model.source={source}",
             f"--config.data.folder={data}",
             "--config.data.max_length=32",
+            "--config.data.buckets=(32,)",
             f"--workdir={run}",
         )
         assert done.returncode == 0, done.stderr
