@@ -87,7 +87,7 @@ def ensure_run(config: Config) -> dict[str, Any]:
         _announce(bench, start)
         more: dict[str, Any] = {}
         if teacher:
-            more["teacher"] = check_teacher(bench, teacher).report
+            more["teacher"] = check_teacher(bench, teacher)
         report = run_stages(bench, name, method, stages, start, teacher)
         if config.baseline:
             more["baseline"] = _train_alone(bench, start)

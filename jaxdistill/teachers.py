@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,15 +22,6 @@ LOOKS_LIKE_A_RUN = ("runs/", "./", "../", "/", "~")
 """How config.teacher.run begins where it names a folder that may not be there yet."""
 
 
-class Scored(NamedTuple):
-    """What the student's run keeps of its teacher."""
-
-    logits: np.ndarray
-    """[N, C] on dev."""
-    report: dict[str, Any]
-    """The report's section "teacher"."""
-
-
 def teacher_config(config: Config) -> tuple[Config | None, Path]:
     """The config of the teacher's run and its folder; None where a finished run is just opened.
 
@@ -41,7 +32,9 @@ def teacher_config(config: Config) -> tuple[Config | None, Path]:
     folder = Path(os.path.expanduser(about.run))
     if (folder / "report.json").is_file():
         return None, folder
-    if not is_run(folder) and ((folder / "config.json").is_file() or not _names_a_run(about.run)):
+    # A run has a config.json too; one that was killed early has data.json and no model.json yet.
+    begun = is_run(folder) or (folder / "data.json").is_file()
+    if not begun and ((folder / "config.json").is_file() or not _names_a_run(about.run)):
         name = about.run.strip("/").replace("/", "--").lstrip(".~-")
         adopted = Path(os.path.expanduser(config.workdir)).parent / f"{config.task}-{name}"
         return _as_it_is(config, about, adopted), adopted
@@ -112,8 +105,8 @@ def open_teacher(folder: Path, task: Task, notice: Callable[[str], None]) -> Run
     return replace(run, params=params, description=replace(run.description, labels=task.labels))
 
 
-def check_teacher(bench: Bench, teacher: Run) -> Scored:
-    """Scores the teacher on dev before a student learns from it.
+def check_teacher(bench: Bench, teacher: Run) -> dict[str, Any]:
+    """Scores the teacher on dev before a student learns from it; the report's section "teacher".
 
     Writes RUN/teacher/dev.npz, so that the student's folder can be moved away from the teacher's.
     Raises UserError where it is no better than a guess.
@@ -128,7 +121,7 @@ def check_teacher(bench: Bench, teacher: Run) -> Scored:
     shown = metrics[bench.task.selection]
     bench.log.notice(f"teacher {teacher.folder}: dev {bench.task.selection} {shown:.4f}")
     report = {"run": str(teacher.folder), "metrics": {"dev": metrics}}
-    return Scored(logits, {**report, **size_and_speed(bench, forward, teacher)})
+    return {**report, **size_and_speed(bench, forward, teacher)}
 
 
 def gate(metrics: dict[str, float], labels: np.ndarray, margin: float, name: str) -> None:

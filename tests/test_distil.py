@@ -14,10 +14,10 @@ import tiny
 from test_main import launch
 from test_resume import begin
 
-from jaxdistill.config import from_command_line
+from jaxdistill.config import checked, from_command_line
 from jaxdistill.errors import UserError
 from jaxdistill.files import read_json
-from jaxdistill.teachers import gate
+from jaxdistill.teachers import gate, teacher_config
 
 SHAPE = dataclasses.replace(tiny.SHAPE, layers=4, initial_std=0.1)
 
@@ -236,6 +236,35 @@ def test_the_gate_by_hand():
     gate({"pearson": 0.1}, np.array([0.5, 1.0]), 0.02, "t")
     with pytest.raises(UserError, match="Pearson"):
         gate({"pearson": float("nan")}, np.array([0.5, 1.0]), 0.02, "t")
+
+
+def test_what_config_teacher_run_names(tmp_path, request, monkeypatch):
+    """A folder in Hugging Face's layout is adopted; a run that was killed early is gone on with."""
+    monkeypatch.chdir(request.config.rootpath)
+
+    def method(run: Path) -> str:
+        words = ["main", "--config=configs/tinybert_sst2.py", f"--config.teacher.run={run}"]
+        config, _ = teacher_config(from_command_line(words))
+        assert config is not None
+        return config.method["name"]
+
+    theirs, killed = tmp_path / "theirs", tmp_path / "killed"
+    for folder in (theirs, killed):
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+    (killed / "data.json").write_text("{}")
+    assert method(theirs) == "score"
+    assert method(killed) == "finetune"
+    assert method(tmp_path / "not there yet") == "finetune"
+
+
+def test_the_carried_teacher_is_the_teachers_own_recipe(request, monkeypatch):
+    monkeypatch.chdir(request.config.rootpath)
+    student = from_command_line(["main", "--config=configs/tinybert_sst2.py"])
+    teacher = from_command_line(["main", "--config=configs/teacher_sst2.py"])
+    assert student.teacher is not None
+    assert student.teacher.recipe is not None
+    assert checked(dict(student.teacher.recipe)) == teacher
 
 
 def test_a_student_recipe_needs_its_sections(request, monkeypatch):
