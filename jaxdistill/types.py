@@ -19,6 +19,15 @@ Params = Mapping[str, Any]
 """A nested dict of arrays, what a Linen module keeps under "params"."""
 
 
+class Taught(NamedTuple):
+    """What a teacher says of examples, computed in the step or read from a cache of it."""
+
+    logits: Array
+    """[B, C] float32."""
+    cls: Array | None = None
+    """[B, len(Stage.layers), D'] float32, hidden states of the first token after those layers."""
+
+
 class Batch(NamedTuple):
     """Examples on their way through a step; NumPy on the host, sharded over B on the devices.
 
@@ -39,8 +48,8 @@ class Batch(NamedTuple):
     """[B] float32, 1 on examples and 0 on rows that only fill up."""
     words: Array | None = None
     """[B, S, W] int32, the word view that a BiLSTM reads."""
-    teacher: Any = None
-    """What a cache holds of the teacher for these rows."""
+    teacher: Taught | None = None
+    """What a cache holds of the teacher for these rows; None where the step asks the teacher."""
 
 
 class Batches(Protocol):
@@ -92,6 +101,10 @@ class Stage(NamedTuple):
     """Which leaves move, asked by path ("student/layers/query/kernel"). The others are frozen."""
     keep: Literal["best", "last"]
     """Which parameters the stage ends with: best on dev by the task's selection metric, or last."""
+    needs: tuple[Literal["logits", "cls", "hiddens", "scores"], ...] = ()
+    """What the loss reads of the teacher. Where that is logits and cls alone, a cache can serve."""
+    layers: tuple[int, ...] = ()
+    """The teacher's layers, from 1, whose cls it reads."""
 
 
 @dataclass(frozen=True, kw_only=True)

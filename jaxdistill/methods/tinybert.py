@@ -13,6 +13,7 @@ from jaxdistill.errors import UserError
 from jaxdistill.losses import hidden_mse, score_mse, soft_cross_entropy, squared_error
 from jaxdistill.losses import weighted_mean as mean
 from jaxdistill.methods.layers import explicit_map, uniform_map
+from jaxdistill.methods.taught import taught
 from jaxdistill.trees import merge
 from jaxdistill.types import Batch, Metrics, Outputs, Params, Progress, Stage
 
@@ -89,26 +90,40 @@ class TinyBert:
             return intermediate_terms(params["extras"]["projection"], ours, theirs, batch, chosen)
 
         def prediction(
-            params: Params, ours: Outputs, theirs: Outputs, batch: Batch
-        ) -> dict[str, jax.Array]:
-            return {"soft": mean(self._soft(ours.logits, theirs.logits), batch.weight)}
+            trained: Params, frozen: Params, batch: Batch, rng: jax.Array, progress: Progress
+        ) -> tuple[jax.Array, Metrics]:
+            params = merge(trained, frozen)
+            theirs = taught(teacher, params, batch)
+            rngs = {"dropout": rng}
+            ours = student.apply({"params": params["student"]}, batch, train=True, rngs=rngs)
+            soft = mean(self._soft(ours.logits, theirs.logits), batch.weight)
+            return soft, {"soft": soft}
 
         def joint(
             params: Params, ours: Outputs, theirs: Outputs, batch: Batch
         ) -> dict[str, jax.Array]:
-            return intermediate(params, ours, theirs, batch) | prediction(
-                params, ours, theirs, batch
-            )
+            soft = mean(self._soft(ours.logits, theirs.logits), batch.weight)
+            return intermediate(params, ours, theirs, batch) | {"soft": soft}
 
         def encoder(path: str) -> bool:
             return not path.startswith(("student/pooler/", "student/classifier/"))
 
         made = {
             "intermediate": Stage(
-                "intermediate", loss(student, teacher, intermediate), encoder, "last"
+                "intermediate",
+                matching(student, teacher, intermediate),
+                encoder,
+                "last",
+                ("hiddens", "scores"),
             ),
-            "prediction": Stage("prediction", loss(student, teacher, prediction), _student, "best"),
-            "joint": Stage("joint", loss(student, teacher, joint), lambda path: True, "best"),
+            "prediction": Stage("prediction", prediction, _student, "best", ("logits",)),
+            "joint": Stage(
+                "joint",
+                matching(student, teacher, joint),
+                lambda path: True,
+                "best",
+                ("logits", "hiddens", "scores"),
+            ),
         }
         return tuple(made[name] for name in known)
 
@@ -128,7 +143,7 @@ def _student(path: str) -> bool:
     return path.startswith("student/")
 
 
-def loss(student: Any, teacher: Any, terms: Terms) -> Any:
+def matching(student: Any, teacher: Any, terms: Terms) -> Any:
     """The LossFn that sums terms of what both models compute; the teacher without dropout."""
 
     def total(
