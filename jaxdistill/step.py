@@ -1,8 +1,8 @@
-"""One optimizer step, compiled once per batch shape."""
+"""Optimizer steps, several to a dispatch, compiled once per batch shape."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -29,7 +29,7 @@ class State(NamedTuple):
     """The optimizer's own state."""
 
 
-Step = Callable[[State, Params, Batch, jax.Array], tuple[State, Metrics]]
+Steps = Callable[[State, Params, Batch, jax.Array, Any], tuple[State, Metrics]]
 
 
 def start(params: Params, optimizer: optax.GradientTransformation, mesh: Mesh) -> State:
@@ -39,8 +39,18 @@ def start(params: Params, optimizer: optax.GradientTransformation, mesh: Mesh) -
     return replicate(state, mesh)
 
 
-def make_step(grad_fn: GradFn, optimizer: optax.GradientTransformation, steps: int) -> Step:
-    """(state, frozen, batch, key) -> (state, metrics), jitted; state is donated.
+def stack(batches: Sequence[Batch], size: int) -> Batch:
+    """Batches of one shape as one Batch with leaves [size, B, ...]; the last fills it up."""
+    filled = [*batches, *[batches[-1]] * (size - len(batches))]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
+
+
+def make_steps(grad_fn: GradFn, optimizer: optax.GradientTransformation, steps: int) -> Steps:
+    """(state, frozen, batches, key, count) -> (state, metrics), jitted; state is donated.
+
+    batches has leaves [K, B, ...]; the first `count` of them are trained on, one step each, and of
+    each metric's K values as many mean something. One program serves every count from 0 to K, so
+    that how steps are grouped into dispatches changes no bit of what they compute.
 
     A step draws its randomness from fold_in(key, state.step): a resumed run draws what an unbroken
     one would. A step whose loss or gradient is not finite changes nothing but the count of steps,
@@ -50,20 +60,40 @@ def make_step(grad_fn: GradFn, optimizer: optax.GradientTransformation, steps: i
       steps: planned for the stage, the denominator of Progress.fraction.
     """
 
-    def step(state: State, frozen: Params, batch: Batch, key: jax.Array) -> tuple[State, Metrics]:
+    def one(state: State, frozen: Params, batch: Batch, key: jax.Array) -> tuple[State, Metrics]:
         rng = jax.random.fold_in(key, state.step)
         progress = Progress(state.step, state.step.astype(jnp.float32) / steps)
         (loss, metrics), grads = grad_fn(state.params, frozen, batch, rng, progress)
         norm = optax.tree.norm(grads)
-        updates, after = optimizer.update(grads, state.optimizer, state.params)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
 
-        def keep(new: jax.Array, old: jax.Array) -> jax.Array:
-            return jnp.where(finite, new, old)
+        def move(before: tuple[Params, Any]) -> tuple[Params, Any]:
+            updates, after = optimizer.update(grads, before[1], before[0])
+            return optax.apply_updates(before[0], updates), after
 
-        params = jax.tree.map(keep, optax.apply_updates(state.params, updates), state.params)
-        optimizer_state = jax.tree.map(keep, after, state.optimizer)
+        # A branch and not a select over every leaf: that would copy the moments at each step.
+        before = (state.params, state.optimizer)
+        params, moments = jax.lax.cond(finite, move, lambda same: same, before)
         metrics = {"loss": loss, **metrics, "gradient_norm": norm, "skipped": ~finite}
-        return State(state.step + 1, params, optimizer_state), metrics
+        return State(state.step + 1, params, moments), metrics
 
-    return jax.jit(step, donate_argnums=0)
+    def several(
+        state: State, frozen: Params, batches: Batch, key: jax.Array, count: jax.Array
+    ) -> tuple[State, Metrics]:
+        def pick(index: Any) -> Batch:
+            return jax.tree.map(
+                lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), batches
+            )
+
+        def body(index: jax.Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
+            state, metrics = one(carry[0], frozen, pick(index), key)
+            put = jax.tree.map(lambda all_, value: all_.at[index].set(value), carry[1], metrics)
+            return state, put
+
+        _, shapes = jax.eval_shape(one, state, frozen, pick(0), key)
+        size = batches.row.shape[0]
+        empty = jax.tree.map(lambda leaf: jnp.zeros((size, *leaf.shape), leaf.dtype), shapes)
+        result: tuple[State, Metrics] = jax.lax.fori_loop(0, count, body, (state, empty))
+        return result
+
+    return jax.jit(several, donate_argnums=0)

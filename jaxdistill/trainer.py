@@ -12,26 +12,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxdistill.checkpoint import Checkpoints
+from jaxdistill.chunks import chunk_size, next_chunk, passed_by_tokens
 from jaxdistill.errors import Preempted, UserError
 from jaxdistill.files import read_json, write_json
 from jaxdistill.gradients import gradient
 from jaxdistill.log import RunLog
 from jaxdistill.optimizer import make_optimizer, make_schedule
 from jaxdistill.preemption import Signals
-from jaxdistill.sharding import replicate, split
-from jaxdistill.step import State, make_step, start
+from jaxdistill.sharding import replicate, split_stacked
+from jaxdistill.step import State, make_steps, stack, start
 from jaxdistill.trees import merge, partition
 from jaxdistill.types import Batch, Batches, Params, Stage, StagePlan
 
-LOOKAHEAD = 2
-"""Steps handed to the devices before the host waits for the oldest."""
+LOOKAHEAD = 1
+"""Dispatches handed to the devices before the host waits for the oldest."""
 BAD_STEPS = 20
 """Steps in a row without a finite loss after which a stage gives up."""
 
@@ -117,8 +118,9 @@ class _Training:
         trained, self.still = partition(params, stage.trains)
         optimizer = make_optimizer(plan, self.steps)
         self.schedule = make_schedule(plan, self.steps)
-        self.step = make_step(gradient(stage.loss), optimizer, self.steps)
+        self.run_steps = make_steps(gradient(stage.loss), optimizer, self.steps)
         self.frozen = replicate(merge(self.still, frozen), around.mesh)
+        self.parameters = passed_by_tokens(params) + passed_by_tokens(frozen)
         self.key = jax.random.fold_in(jax.random.key(around.seed), number)
         self.epoch: tuple[int, Batches] | None = None
         self.best = best
@@ -152,7 +154,7 @@ class _Training:
         """To the end of the stage, or to a signal."""
         around, stage = self.around, self.stage
         step = int(self.state.step)
-        pending: list[tuple[int, Batch, Any]] = []
+        pending: list[_Pending] = []
         try:
             with around.log.progress(stage.name, self.steps, step) as bar:
                 while True:
@@ -165,12 +167,16 @@ class _Training:
                     if time.monotonic() - self.saved > around.checkpoint_seconds:
                         self._drain(pending, bar, 0)
                         self._save(step)
-                    batch = self._batch(step)
-                    self.state, metrics = self.step(
-                        self.state, self.frozen, split(batch, around.mesh), self.key
+                    batches, size = self._chunk(step)
+                    self.state, metrics = self.run_steps(
+                        self.state,
+                        self.frozen,
+                        split_stacked(stack(batches, size), around.mesh),
+                        self.key,
+                        np.int32(len(batches)),
                     )
-                    step += 1
-                    pending.append((step, batch, metrics))
+                    pending.append(_Pending(step, batches, metrics))
+                    step += len(batches)
                     self._drain(pending, bar, LOOKAHEAD)
         except Preempted:
             self._drain(pending, None, 0)
@@ -178,42 +184,60 @@ class _Training:
             raise
         self._finish(step)
 
-    def _batch(self, step: int) -> Batch:
+    def _chunk(self, step: int) -> tuple[list[Batch], int]:
+        """The next dispatch's batches, and how many it has room for.
+
+        They are of one width and end where the epoch does, or where parameters are to be judged.
+        """
         epoch, index = divmod(step, self.per_epoch)
         if self.epoch is None or self.epoch[0] != epoch:
             self.epoch = (epoch, self.around.epochs(self.plan.batch_size, epoch))
-        return self.epoch[1][index]
+        batches = self.epoch[1]
+        size = chunk_size(
+            self.parameters,
+            self.plan.batch_size * batches.width(index),
+            devices=self.around.mesh.size,
+            backend=jax.default_backend(),
+        )
+        due = next((n for n in range(1, size) if self._due(step + n)), size)
+        return next_chunk(batches, index, due), size
 
-    def _drain(self, pending: list[tuple[int, Batch, Any]], bar: Any, left: int) -> None:
-        """Waits for all but the newest `left` steps and takes their metrics in."""
+    def _drain(self, pending: list[_Pending], bar: Any, left: int) -> None:
+        """Waits for all but the newest `left` dispatches and takes their metrics in."""
         while len(pending) > left:
-            step, batch, metrics = pending.pop(0)
-            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-            values = {"loss": values.pop("loss"), **values}  # jit returns names in sorted order
-            bad = values.pop("skipped") > 0
-            self.details["skipped"] += bad
-            self.details["in_a_row"] = self.details["in_a_row"] + 1 if bad else 0
-            if self.details["in_a_row"] >= BAD_STEPS:
-                raise UserError(
-                    f"Stage {self.stage.name}: loss or gradient was not finite for {BAD_STEPS} "
-                    f"steps in a row, last on rows {batch.row[:8].tolist()} and others. Nothing "
-                    f"was changed by those steps. Lower the learning rate "
-                    f"({self.plan.learning_rate:g}) or look at these rows."
-                )
-            window = self.details["window"]
-            if not bad:
-                window.append(values)
-            if bar is not None:
-                real = batch.weight > 0
-                bar.update(step, values, int(real.sum()), int(batch.mask[real].sum()))
-            if window and (step % self.around.log_steps == 0 or step == self.steps):
-                means = {name: float(np.mean([v[name] for v in window])) for name in window[0]}
-                where = {
-                    "epoch": step / self.per_epoch,
-                    "learning_rate": float(self.schedule(step - 1)),
-                }
-                self.around.log.write("train", self.stage.name, step, {**where, **means})
-                window.clear()
+            first, batches, metrics = pending.pop(0)
+            columns = {name: np.asarray(column) for name, column in metrics.items()}
+            for index, batch in enumerate(batches):
+                values = {name: float(column[index]) for name, column in columns.items()}
+                self._take_in(first + index + 1, batch, values, bar)
+
+    def _take_in(self, step: int, batch: Batch, found: dict[str, float], bar: Any) -> None:
+        """One step's metrics: counted, shown, and at every log_steps written."""
+        values = {"loss": found.pop("loss"), **found}  # jit returns names in sorted order
+        bad = values.pop("skipped") > 0
+        self.details["skipped"] += bad
+        self.details["in_a_row"] = self.details["in_a_row"] + 1 if bad else 0
+        if self.details["in_a_row"] >= BAD_STEPS:
+            raise UserError(
+                f"Stage {self.stage.name}: loss or gradient was not finite for {BAD_STEPS} "
+                f"steps in a row, last on rows {batch.row[:8].tolist()} and others. Nothing "
+                f"was changed by those steps. Lower the learning rate "
+                f"({self.plan.learning_rate:g}) or look at these rows."
+            )
+        window = self.details["window"]
+        if not bad:
+            window.append(values)
+        if bar is not None:
+            real = batch.weight > 0
+            bar.update(step, values, int(real.sum()), int(batch.mask[real].sum()))
+        if window and (step % self.around.log_steps == 0 or step == self.steps):
+            means = {name: float(np.mean([v[name] for v in window])) for name in window[0]}
+            where = {
+                "epoch": step / self.per_epoch,
+                "learning_rate": float(self.schedule(step - 1)),
+            }
+            self.around.log.write("train", self.stage.name, step, {**where, **means})
+            window.clear()
 
     def _due(self, step: int) -> bool:
         """Whether parameters are to be judged, or just kept, before the next step."""
@@ -278,6 +302,15 @@ class _Training:
                 f"says why. Make room there and run the same command again: it goes on from the "
                 f"newest checkpoint there is."
             )
+
+
+class _Pending(NamedTuple):
+    """A dispatch whose metrics have not been read yet."""
+
+    step: int
+    """Steps done before it."""
+    batches: list[Batch]
+    metrics: Any
 
 
 def _shapes(tree: Any, mesh: Mesh | None = None) -> Any:

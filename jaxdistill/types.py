@@ -59,6 +59,10 @@ class Batches(Protocol):
 
     def __getitem__(self, index: int, /) -> Batch: ...
 
+    def width(self, index: int, /) -> int:
+        """T of that batch, known without building it."""
+        ...
+
 
 class Outputs(NamedTuple):
     """Everything a model computes on the way; what a loss does not read costs nothing under jit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdistill.data.batches import Epoch, Table, batches, make_table
+from jaxdistill.data.batches import GROUP, Epoch, Table, batches, make_table
 from jaxdistill.data.readers import Examples, cap, read_split
 from jaxdistill.data.tasks import TASKS
 from jaxdistill.data.tokens import Tokens, load_tokenizer, tokenize
@@ -126,15 +127,26 @@ def test_epochs_and_seeds_differ_and_evaluation_does_not() -> None:
 
 
 def test_batch_order_is_shuffled_and_neighbours_change() -> None:
-    data = table([3] * 64 + [7] * 64)
+    data = table([3] * 16 * 8 * GROUP + [7] * 16 * 8 * GROUP)  # 16 groups of each width
     widths, partners = [], []
     for number in range(4):
         epoch = batches(data, 8, buckets=BUCKETS, seed=5, epoch=number, training=True)
-        widths.append([batch.mask.shape[1] for batch in epoch])
+        widths.append([epoch.width(index) for index in range(len(epoch))])
         partners.append(next(set(b.row.tolist()) for b in epoch if 0 in b.row))
-    assert all(sorted(one) == [4] * 8 + [8] * 8 for one in widths)
+    assert all(sorted(one) == [4] * 16 * GROUP + [8] * 16 * GROUP for one in widths)
     assert len({tuple(one) for one in widths}) == 4
     assert len({frozenset(one) for one in partners}) == 4
+
+
+def test_training_batches_of_one_width_come_in_groups() -> None:
+    data = table([3] * (2 * GROUP + 3) * 4 + [7] * (GROUP + 1) * 4)
+    epoch = batches(data, 4, buckets=BUCKETS, seed=1, epoch=0, training=True)
+    widths = [epoch.width(index) for index in range(len(epoch))]
+    assert widths == [batch.mask.shape[1] for batch in epoch]
+    runs = [len(list(same)) for _, same in itertools.groupby(widths)]
+    # 19 batches of width 4 are groups of 8, 8 and 3; 9 of width 8 are groups of 8 and 1.
+    assert sorted(widths) == [4] * (2 * GROUP + 3) + [8] * (GROUP + 1)
+    assert len(runs) <= 5
 
 
 def test_order_does_not_change_between_versions_and_processes() -> None:

@@ -20,9 +20,9 @@ FLOORS = {
     6: "recipe running inputs starts teachers config recipes",
     5: "trainer",
     4: "scoring runs teacher_cache report curves",
-    3: "methods step checkpoint manifest",
+    3: "methods step chunks checkpoint manifest",
     2: "models data",
-    1: "losses gradients optimizer sharding metrics log progress files preemption trees",
+    1: "losses gradients optimizer sharding metrics log progress files preemption trees allocator",
     0: "types errors __init__",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}

@@ -11,7 +11,10 @@ from jaxdistill.data.order import BATCHES, ROWS, permutation
 from jaxdistill.data.tables import Examples
 from jaxdistill.data.tokens import Tokens
 from jaxdistill.errors import UserError
-from jaxdistill.types import Batch
+from jaxdistill.types import Batch, Taught
+
+GROUP = 8
+"""Batches of one width that follow each other in training, so that one dispatch can take them."""
 
 
 class Table(NamedTuple):
@@ -27,6 +30,8 @@ class Table(NamedTuple):
     """[N] int32, where in the example segment 1 starts."""
     labels: np.ndarray
     """[N] int32 class numbers or float32 targets."""
+    teacher: Taught | None = None
+    """What a cache holds of the teacher, leaves [N, ...], mapped from disk or in memory."""
 
 
 def make_table(examples: Examples, tokens: Tokens) -> Table:
@@ -54,6 +59,10 @@ class Epoch:
     def __iter__(self) -> Iterator[Batch]:
         return (self[index] for index in range(len(self)))
 
+    def width(self, index: int) -> int:
+        """T of batch number `index`."""
+        return int(self._widths[index])
+
     def __getitem__(self, index: int) -> Batch:
         """Batch number `index` from 0; a padded slot has id 0, segment 0 and mask False."""
         if not 0 <= index < len(self):
@@ -75,7 +84,15 @@ class Epoch:
             mask=mask,
             labels=self._table.labels[chosen],
             weight=weight,
+            teacher=self._taught(chosen),
         )
+
+    def _taught(self, chosen: np.ndarray) -> Taught | None:
+        """The cached answers of a batch's rows [B], copied out of what may be a memory map."""
+        known = self._table.teacher
+        if known is None:
+            return None
+        return Taught(*(None if leaf is None else np.asarray(leaf[chosen]) for leaf in known))
 
 
 def batches(
@@ -89,8 +106,8 @@ def batches(
     weight 0. A batch is as wide as its longest row's bucket. Every batch has `size` rows, so there
     are no more shapes than buckets.
 
-    training: rows are shuffled within their bucket, then the batches, both by (seed, epoch); else
-    rows are in their order within a bucket, and seed and epoch are not read.
+    training: rows are shuffled within their bucket, then groups of GROUP batches of one width, both
+    by (seed, epoch); else rows are in their order within a bucket, and seed and epoch are not read.
     Raises UserError if the buckets do not increase, or an example is longer than the last one.
     """
     if size < 1:
@@ -114,7 +131,12 @@ def batches(
     )
     order = order[np.argsort(bucket[order], kind="stable")]
     cuts = np.arange(0, count, size)
-    if training:
-        cuts = cuts[permutation(len(cuts), seed=seed, purpose=BATCHES, epoch=epoch)]
     longest = order[np.minimum(cuts + size, count) - 1]  # [batches]: the last row of each
-    return Epoch(table, size, order, cuts, widths[bucket[longest]])
+    wide = widths[bucket[longest]]  # [batches], rising
+    if training:
+        first = np.searchsorted(wide, wide)  # [batches]: the first one of the same width
+        group = np.cumsum((np.arange(len(cuts)) - first) % GROUP == 0) - 1  # [batches], rising
+        place = permutation(group.max(initial=-1) + 1, seed=seed, purpose=BATCHES, epoch=epoch)
+        order_of_batches = np.argsort(place[group], kind="stable")
+        cuts, wide = cuts[order_of_batches], wide[order_of_batches]
+    return Epoch(table, size, order, cuts, wide)
