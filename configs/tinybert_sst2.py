@@ -24,19 +24,9 @@ from ml_collections import ConfigDict
 from jaxdistill import recipes
 
 
-def get_teacher() -> ConfigDict:
-    """As configs/teacher_sst2.py."""
-    config = recipes.frame("teacher_sst2", "sst2")
-    config.method = ConfigDict({"name": "finetune"})
-    config.model = recipes.start("bert-base-uncased")
-    config.data = recipes.data(max_length=128, buckets=(16, 32, 64, 128))
-    config.stages = ConfigDict({"finetune": recipes.plan(epochs=3, learning_rate=5e-5)})
-    return config
-
-
 def get_config() -> ConfigDict:
     config = recipes.frame("tinybert_sst2", "sst2")
-    config.teacher = recipes.teacher("runs/teacher_sst2", get_teacher())
+    config.teacher = recipes.teacher("runs/teacher_sst2", recipes.teacher_sst2())
     config.student = recipes.start("teacher", layers=3, pick="skip")
     config.data = recipes.data(max_length=128, buckets=(16, 32, 64, 128))
     config.method = ConfigDict(

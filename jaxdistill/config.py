@@ -6,15 +6,8 @@ force stands in it, and --config.a.b=value overrides one.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import hashlib
-import json
 import re
 import sys
-import typing
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,121 +15,18 @@ from absl import flags
 from ml_collections import config_flags
 
 from jaxdistill.errors import UserError
+from jaxdistill.sections import Config, DataConfig, ModelConfig, TeacherConfig, section
 from jaxdistill.types import StagePlan
 
 VERSION = 1
 """Of the config's fields; a file of another version is refused."""
-NOT_THE_RUN = ("workdir", "checkpoint_minutes")
-"""Keys that may change between a run and its resumption."""
+ADVERSARIES = ("none", "fgm", "pgd")
+SCOPES = ("table", "tokens")
 
 USAGE = (
     "usage: python -m jaxdistill.main --config FILE [--workdir RUN] [--config.a.b=value ...]\n"
     "FILE is a recipe such as configs/teacher_sst2.py; RUN defaults to runs/<the recipe's name>."
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """The section config.data."""
-
-    folder: str
-    """A folder in GLUE's own layout (SST-2/train.tsv ...); empty for the hub."""
-    train_rows: int
-    """Size of a fixed random subset of the train set; 0 for all of it."""
-    max_length: int
-    """Longest input in tokens, special tokens included; longer ones are cut."""
-    buckets: tuple[int, ...]
-    """Lengths that batches are padded to, rising; the last one is max_length or more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """The section config.model of a recipe that trains a teacher, config.student of the others."""
-
-    source: str
-    """Where training starts: a hub name, a local Hugging Face folder, a finished run (RUN or
-    RUN:stage), "teacher" for some of the teacher's layers, "random" for a new model."""
-    dropout: float | None
-    """Replaces the source's dropout rates, all of them; empty to keep them."""
-    layers: int | None
-    """Of a model that starts from "teacher" or "random"; other sources bring their own."""
-    pick: str | None
-    """The teacher's layers: first, skip (every N/M-th), last, or numbers from 1: "2,4,6"."""
-    width: int | None
-    """Of a "random" model."""
-    heads: int | None
-    """Of a "random" model; with a teacher whose scores are matched, as many as it has."""
-    inner: int | None
-    """Of a "random" model: width of the feed-forward layer."""
-    vocab: int | None
-    """Of a "random" model without teacher: word pieces, built from the train texts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TeacherConfig:
-    """The section config.teacher."""
-
-    run: str
-    """A run folder, trained first from the recipe if it holds no finished run; or a classifier of
-    somebody's, a folder with its head or a hub name, used as it is."""
-    source: str | None
-    """Where the teacher's own training starts, instead of what its recipe says."""
-    margin: float
-    """By how much its accuracy on dev must exceed the majority class's share (of a regression: its
-    Pearson correlation must exceed 0)."""
-    recipe: dict[str, Any] | None
-    """The whole config of the teacher's run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """A config whose sections fit their constructors; .method holds keyword arguments."""
-
-    version: int
-    name: str
-    workdir: str
-    seed: int
-    task: str
-    method: dict[str, Any]
-    data: DataConfig
-    stages: dict[str, StagePlan]
-    checkpoint_minutes: float
-    """Minutes between checkpoints for resuming."""
-    log_steps: int
-    """Steps that one line of metrics.jsonl is the mean of."""
-    model: ModelConfig | None = None
-    """What a recipe without teacher trains."""
-    student: ModelConfig | None = None
-    """What a recipe with a teacher trains."""
-    teacher: TeacherConfig | None = None
-    baseline: bool = False
-    """Also train the same student on the labels alone, by alone's plan."""
-    alone: StagePlan | None = None
-
-    @property
-    def start(self) -> ModelConfig:
-        """The section that says where the trained model starts."""
-        found = self.student if self.teacher else self.model
-        assert found is not None, "checked() saw to it"
-        return found
-
-    @property
-    def start_key(self) -> str:
-        """That section's name, for messages."""
-        return "config.student" if self.teacher else "config.model"
-
-    def hash(self) -> str:
-        """sha256 of all that makes the run what it is."""
-        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
-
-    def identity(self) -> dict[str, Any]:
-        """The config as plain data without the keys that may change on resuming."""
-        plain = self.plain()
-        return {key: plain[key] for key in plain if key not in NOT_THE_RUN}
-
-    def plain(self) -> dict[str, Any]:
-        """The config as plain data, for RUN/config.json."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
 SECTIONS = {
@@ -204,10 +94,38 @@ def checked(plain: dict[str, Any]) -> Config:
         _check_plan(stage, f"config.stages.{name}")
     if "alone" in plain:
         _check_plan(plain["alone"], "config.alone")
+    if "teacher" in plain:
+        _check_teacher(plain["teacher"])
     config = section(Config, plain, "config")
     if config.baseline and config.alone is None:
         raise UserError("config.baseline is True, but config.alone, its plan, is missing.")
+    _check_text(config)
     return config
+
+
+def _check_text(config: Config) -> None:
+    """Learning from text alone is pretrain's; it has neither teacher nor labels."""
+    corpus, held_out = config.data.corpus, config.data.held_out
+    if config.method["name"] != "pretrain":
+        if corpus is not None or held_out is not None:
+            raise UserError(
+                f"config.data.corpus={corpus!r} and held_out={held_out} are read by the method "
+                f"pretrain alone, and this one is {config.method['name']}. Leave both out."
+            )
+        return
+    faults = {
+        "config.data.corpus is missing (empty: the texts of the task)": corpus is None,
+        f"config.data.held_out is {held_out}, and must be a share above 0 and below 1": (
+            held_out is None or not 0 < held_out < 1
+        ),
+        "config.teacher is given, and there is nothing to ask it": config.teacher is not None,
+        "config.baseline is True, and there are no labels to train on": config.baseline,
+    }
+    if found := [text for text, holds in faults.items() if holds]:
+        raise UserError(
+            f"config.method.name is pretrain, which learns from text alone: {'; '.join(found)}. "
+            f"Compare with configs/pretrain.py."
+        )
 
 
 def _check_plan(plan: StagePlan, where: str) -> None:
@@ -220,6 +138,15 @@ def _check_plan(plan: StagePlan, where: str) -> None:
         "weight_decay": (plan.weight_decay >= 0, "0 or more"),
         "clip": (plan.clip >= 0, "0 (no limit) or more"),
         "eval_steps": (plan.eval_steps >= 0, "0 (every epoch) or more"),
+        "accumulate": (
+            plan.accumulate >= 1 and plan.batch_size % max(plan.accumulate, 1) == 0,
+            f"1 or more, and divide batch_size={plan.batch_size}",
+        ),
+        "adversary": (plan.adversary in ADVERSARIES, f"one of {', '.join(ADVERSARIES)}"),
+        "attack_scope": (plan.attack_scope in SCOPES, f"one of {', '.join(SCOPES)}"),
+        "attack_radius": (0 < plan.attack_radius < float("inf"), "above 0"),
+        "attack_step": (0 < plan.attack_step < float("inf"), "above 0"),
+        "attack_steps": (plan.attack_steps >= 1, "at least 1"),
     }
     faults = [
         f"{where}.{name} is {getattr(plan, name)}, and must be {wanted}"
@@ -230,42 +157,31 @@ def _check_plan(plan: StagePlan, where: str) -> None:
         raise UserError(f"The config cannot be trained: {'; '.join(faults)}.")
 
 
-def section(constructor: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    """constructor(**values), with every missing, spare or mistyped key in one UserError."""
-    hints = typing.get_type_hints(constructor)
-    fields = {f.name: hints[f.name] for f in dataclasses.fields(constructor)}
-    needed = [f.name for f in dataclasses.fields(constructor) if f.default is dataclasses.MISSING]
-    faults = [f"{where}.{name} is missing" for name in needed if name not in values]
-    for name, value in values.items():
-        if name not in fields:
-            near = difflib.get_close_matches(name, list(fields), 1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            faults.append(f"{where}.{name} is not a key of it{hint}")
-        elif not _fits(value, fields[name]):
-            wanted = getattr(fields[name], "__name__", str(fields[name]))
-            faults.append(f"{where}.{name} is {value!r}, which is no {wanted}")
-    if faults:
-        raise UserError(f"The config does not fit: {'; '.join(faults)}.")
-    return constructor(**{k: float(v) if fields[k] is float else v for k, v in values.items()})
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin = typing.get_origin(hint)
-    if hint is Any:
-        return True
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if origin is tuple:
-        return isinstance(value, tuple) and all(
-            _fits(item, typing.get_args(hint)[0]) for item in value
-        )
-    if origin is dict:
-        return isinstance(value, dict)
-    if origin is not None:  # a union
-        return any(_fits(value, option) for option in typing.get_args(hint))
-    return isinstance(value, hint)
+def _check_teacher(about: TeacherConfig) -> None:
+    """A teacher from which nothing could be learnt, or that says two things, is refused."""
+    where, several = "config.teacher", len(about.others) + 1
+    positive = all(0 < weight < float("inf") for weight in about.weights)
+    wrong = {
+        f"{where}.run is empty: name a teacher's run, or a file in {where}.logits": (
+            not about.run and not about.logits
+        ),
+        f"{where}.cache_gigabytes is {about.cache_gigabytes}, and must be above 0; for no cache "
+        f"set {where}.cache=False": not 0 < about.cache_gigabytes < float("inf"),
+        f"{where}.combine is {about.combine!r}, and must be logits or probabilities": (
+            about.combine not in ("logits", "probabilities")
+        ),
+        f"{where}.weights is {about.weights}, and needs a number above 0 for each of {several} "
+        f"teacher(s), {where}.run first, or () for equal ones": (
+            len(about.weights) not in (0, several) or not positive
+        ),
+        f"{where}.others are combined with {where}.run, which {where}.logits would replace: give "
+        f"one or the other": bool(about.others and about.logits),
+        f"{where}.others are combined when the cache is built: set {where}.cache=True": (
+            bool(about.others) and not about.cache
+        ),
+    }
+    if faults := [text for text, holds in wrong.items() if holds]:
+        raise UserError(f"The config's teacher does not work: {'; '.join(faults)}.")
 
 
 def _locate(flag: str) -> str:

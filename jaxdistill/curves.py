@@ -18,6 +18,9 @@ NOT_DRAWN_OF_DEV = ("precision", "recall", "mean_accuracy_f1", "mean_pearson_spe
 DENSE = 60
 """Curves of more points are drawn thin, with their running mean over them."""
 
+ON_DEV = "loss on dev"
+"""A curve's name; the only one of which the best value is the smallest."""
+
 Curves = dict[str, tuple[list[int], list[float]]]
 
 
@@ -27,8 +30,9 @@ def draw_curves(
     """Draws a row per stage over its steps: losses at the left, dev metrics at the right.
 
     Reads the lines of kind "train" and "eval"; the loss on dev, where evaluation logs one, is drawn
-    among the losses. The best value of `selection` is marked. Values that are not finite leave a
-    gap. Returns False, and draws nothing, where there is no line. Raises OSError.
+    among the losses, and what training logs of a metric that evaluation has too, beside that. The
+    best value of `selection` is marked: the largest, of a loss the smallest. Values that are not
+    finite leave a gap. Returns False, and draws nothing, where there is no line. Raises OSError.
     """
     stages = list(dict.fromkeys(r["stage"] for r in records if r["kind"] in ("train", "eval")))
     if not stages:
@@ -44,9 +48,11 @@ def draw_curves(
         losses, metrics = _series(mine, "train"), _series(mine, "eval")
         hidden = [n for n in metrics if n in NOT_DRAWN_OF_DEV and n != selection]
         metrics = {name: curve for name, curve in metrics.items() if name not in hidden}
-        on_dev = {"loss on dev": metrics.pop("loss")} if "loss" in metrics else {}
-        _panel(left, losses, on_dev, f"{stage}: losses", "loss, mean per example", None)
-        _panel(right, {}, metrics, f"{stage}: dev metrics", "metric", selection)
+        on_dev = {ON_DEV: metrics.pop("loss")} if "loss" in metrics else {}
+        trained = {f"{n} in training": losses.pop(n) for n in metrics if n in losses}
+        chosen = ON_DEV if selection == "loss" else None
+        _panel(left, losses, on_dev, f"{stage}: losses", "loss, mean per example", chosen)
+        _panel(right, trained, metrics, f"{stage}: dev metrics", "metric", selection)
     temporary = path.with_suffix(".partial.png")
     try:
         figure.savefig(temporary, dpi=110)
@@ -103,7 +109,8 @@ def _panel(
         line = axes.plot(steps, values, label=name, **style)[0]
         points = [(v, s) for v, s in zip(values, steps, strict=True) if not math.isnan(v)]
         if name == selection and points:
-            best, step = max(points, key=lambda point: point[0])  # the first of equals
+            choose = min if name == ON_DEV else max
+            best, step = choose(points, key=lambda point: point[0])  # the first of equals
             star = {"marker": "*", "markersize": 12, "color": line.get_color(), "linestyle": ""}
             axes.plot([step], [best], label=f"best: {best:.4f}\nat step {step}", **star)
     legend = axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -96,12 +96,16 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class Busy(UserError):
+    """Another process holds the lock."""
+
+
 class Lock:
     """Keeps other processes from writing into folder while the context is open.
 
     An flock on folder/lock, which holds the owner's process id and host. The operating system
     releases it when the process ends, however it ends; the file stays, since removing it would let
-    two processes lock two files of one name. A second writer gets a UserError on entering.
+    two processes lock two files of one name. A second writer gets a Busy on entering.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -124,7 +128,7 @@ class Lock:
             file.seek(0)
             owner = " ".join(file.read().split()) or "not written yet"
             file.close()
-            raise UserError(
+            raise Busy(
                 f"{self.folder} is being written by another process ({owner}). Wait until it ends "
                 f"or stop it, or give this run another folder."
             ) from error

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from jaxdistill.config import DataConfig
 from jaxdistill.data.batches import Table, make_table
+from jaxdistill.data.corpus import read_corpus
 from jaxdistill.data.readers import Examples, cap, read_split
 from jaxdistill.data.tasks import Task
 from jaxdistill.data.tokens import check_ids, tokenize
 from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder, read_json, write_json
+from jaxdistill.sections import DataConfig
 
 Notice = Callable[[str], None]
 
@@ -23,7 +24,11 @@ CAP_SEED = 0
 
 
 def read_splits(task: Task, data: DataConfig, notice: Notice) -> dict[str, Examples]:
-    """The train split, capped, and dev."""
+    """The train split, capped, and dev; of a corpus, what is held out of it."""
+    if data.corpus:
+        assert data.held_out is not None, "checked() saw to it"
+        splits = read_corpus(data.corpus, data.held_out, notice)
+        return {**splits, "train": cap(splits["train"], data.train_rows, CAP_SEED)}
     train = read_split(task, "train", data.folder, notice)
     return {
         "train": cap(train, data.train_rows, CAP_SEED),

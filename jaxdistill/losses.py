@@ -1,6 +1,6 @@
 """Losses: pure functions in float32 that give one number per example, and the mean over them.
 
-B examples, C classes.
+B examples, C classes, T tokens, D width, H heads.
 """
 
 from __future__ import annotations
@@ -23,6 +23,24 @@ def cross_entropy(logits: Array, labels: Array) -> jax.Array:
     return -jnp.take_along_axis(
         log_probabilities, labels[:, None], axis=1, mode="fill", fill_value=jnp.nan
     )[:, 0]
+
+
+def masked_cross_entropy(logits: Array, targets: Array, kept: Array) -> jax.Array:
+    """The mean of -log softmax(logits)[target] over an example's masked tokens, nats.
+
+    Args:
+      logits: [B, K, V].
+      targets: [B, K] int, the pieces that were there.
+      kept: [B, K] bool, False where an example has fewer than K masked tokens.
+
+    Returns:
+      [B]; 0 for an example without a masked token.
+
+    Source: Devlin et al. 2019, section 3.1; their code takes the mean over all masked tokens of the
+    batch, which is the same where examples have equally many.
+    """
+    flat = cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
+    return jnp.where(kept, flat.reshape(targets.shape), 0.0).sum(-1) / jnp.maximum(kept.sum(-1), 1)
 
 
 def squared_error(predicted: Array, targets: Array) -> jax.Array:
@@ -52,6 +70,41 @@ def soft_cross_entropy(student: Array, teacher: Array, temperature: float) -> ja
     targets = jax.nn.softmax(teacher.astype(jnp.float32) / temperature)
     log_probabilities = jax.nn.log_softmax(student.astype(jnp.float32) / temperature)
     return -(targets * log_probabilities).sum(-1)
+
+
+def kl_divergence(student: Array, teacher: Array) -> jax.Array:
+    """sum_c p log(p / q) of p = softmax(teacher), q = softmax(student). [B, C] twice -> [B], nats.
+
+    Logits come divided by their temperatures. A class that the teacher gives probability 0 adds 0.
+
+    Source: Hinton, Vinyals, Dean 2015, section 2.
+    """
+    log_p = jax.nn.log_softmax(teacher.astype(jnp.float32))
+    log_q = jax.nn.log_softmax(student.astype(jnp.float32))
+    p = jnp.exp(log_p)
+    return jnp.where(p > 0, p * (log_p - log_q), 0.0).sum(-1)
+
+
+def mean_squared_error(student: Array, teacher: Array) -> jax.Array:
+    """The mean over classes of (student - teacher)^2, of logits or probabilities.
+
+    [B, C] twice -> [B]. C times it is the squared distance of Tang et al. 2019.
+    """
+    return jnp.square(student.astype(jnp.float32) - teacher.astype(jnp.float32)).mean(-1)
+
+
+def unit(x: Array) -> jax.Array:
+    """x / sqrt(|x|^2 + 1e-12) over the last axis; zeros stay zeros, with a finite gradient."""
+    wide = jnp.asarray(x, jnp.float32)
+    return wide * jax.lax.rsqrt(jnp.square(wide).sum(-1, keepdims=True) + 1e-12)
+
+
+def squared_distance(student: Array, teacher: Array) -> jax.Array:
+    """|student - teacher|^2. [..., D] twice -> [...].
+
+    Source: PKD (Sun et al. 2019, L_PT), of unit vectors.
+    """
+    return jnp.square(student.astype(jnp.float32) - teacher.astype(jnp.float32)).sum(-1)
 
 
 def hidden_mse(student: Array, teacher: Array, mask: Array) -> jax.Array:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxdistill.config import NOT_THE_RUN, Config
+from jaxdistill.bench import Bench, material
 from jaxdistill.data.tasks import find_task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.errors import UserError
@@ -23,19 +24,17 @@ from jaxdistill.files import Lock, read_json, write_json
 from jaxdistill.inputs import make_split, read_splits, same_data
 from jaxdistill.log import RunLog
 from jaxdistill.methods.finetune import Finetune
+from jaxdistill.planning import make_method, make_stages
+from jaxdistill.precisions import settle
 from jaxdistill.preemption import Signals
-from jaxdistill.running import (
-    Bench,
-    make_method,
-    make_stages,
-    read_report,
-    run_stages,
-    save_report,
-)
+from jaxdistill.pretraining import check_words, with_vocabulary
+from jaxdistill.running import read_report, run_stages, save_report
 from jaxdistill.runs import Run, copy_tokenizer
+from jaxdistill.sections import NOT_THE_RUN, Config
 from jaxdistill.sharding import check_batch_size, make_mesh
-from jaxdistill.starts import Start, make_start
-from jaxdistill.teachers import check_teacher, open_teacher, teacher_config
+from jaxdistill.starts import Start, make_start, make_twin
+from jaxdistill.teachers import teacher_config
+from jaxdistill.teaching import answers, check_needs, check_teachers, gather
 from jaxdistill.trees import flatten
 
 COMPARED = ("metrics", "parameters", "bytes", "examples_per_second")
@@ -62,15 +61,21 @@ def ensure_run(config: Config) -> dict[str, Any]:
         return read_report(folder)
     taught_by = _ensure_teacher(config)
     with Lock(folder), RunLog(folder) as log, Signals() as signals:
-        teacher = None if taught_by is None else open_teacher(taught_by, task, log.notice)
         splits = read_splits(task, config.data, log.notice)
         same_data(folder, splits)
+        teaching = gather(config, task, taught_by, splits["train"], log)
+        teacher = teaching.teacher
         start = make_start(config, task, teacher, splits["train"].texts, folder, log.notice)
-        stages = make_stages(method, config.stages, start, teacher)
+        twin = make_twin(config, task, teacher, start, log.notice) if config.baseline else None
+        precision_of = partial(settle, folder, start.shape, log.notice)
+        method = with_vocabulary(method, start)
+        stages = make_stages(method, config.stages, start, teacher, precision_of)
+        check_needs(stages, config.teacher)
         copy_tokenizer(start.tokenizer, folder)
         tokenizer = load_tokenizer(folder / "tokenizer")
-        if teacher:
-            check_vocabularies(tokenizer.get_vocab(), teacher)
+        for run in (teacher, *teaching.others):
+            if run:
+                check_vocabularies(tokenizer.get_vocab(), run)
         tables = {
             split: make_split(
                 examples,
@@ -82,21 +87,23 @@ def ensure_run(config: Config) -> dict[str, Any]:
             )
             for split, examples in splits.items()
         }
+        check_words(method, start, tables["train"])
         write_json(folder / "config.json", config.plain())
         bench = Bench(config, folder, task, tables, mesh, log, signals)
         _announce(bench, start)
         more: dict[str, Any] = {}
         if teacher:
-            more["teacher"] = check_teacher(bench, teacher)
-        report = run_stages(bench, name, method, stages, start, teacher)
-        if config.baseline:
-            more["baseline"] = _train_alone(bench, start)
+            more["teacher"] = check_teachers(bench, teaching)
+        known = partial(answers, bench, teaching)
+        report = run_stages(bench, name, method, stages, start, teacher, known)
+        if twin:
+            more["baseline"] = _train_alone(bench, *twin)
         return save_report(folder, {**report, **more})
 
 
 def _ensure_teacher(config: Config) -> Path | None:
     """The folder of the finished teacher; trains it first if need be."""
-    if config.teacher is None:
+    if config.teacher is None or not config.teacher.run:
         return None
     recipe, folder = teacher_config(config)
     if recipe is not None:
@@ -104,19 +111,24 @@ def _ensure_teacher(config: Config) -> Path | None:
     return folder
 
 
-def _train_alone(bench: Bench, start: Start) -> dict[str, Any]:
-    """The same student from the same start on the labels alone, in RUN/alone."""
+def _train_alone(bench: Bench, start: Start, said: str) -> dict[str, Any]:
+    """The same student on the labels alone, in RUN/alone; said: where it starts, for the report."""
     folder = bench.folder / "alone"
     assert bench.config.alone is not None, "checked() saw to it"
     if not (folder / "report.json").is_file():
         copy_tokenizer(bench.folder / "tokenizer", folder)
         method = Finetune()
-        stages = make_stages(method, {"finetune": bench.config.alone}, start, None)
+        precision_of = partial(settle, bench.folder, start.shape, bench.log.notice)
+        plans = {"finetune": bench.config.alone}
+        stages = make_stages(method, plans, start, None, precision_of)
         with RunLog(folder) as log:
             alone = bench._replace(folder=folder, log=log)
-            save_report(folder, run_stages(alone, "finetune", method, stages, start, None))
+            report = run_stages(
+                alone, "finetune", method, stages, start, None, lambda planned: None
+            )
+            save_report(folder, report)
     report = read_report(folder)
-    return {"run": "alone", **{name: report[name] for name in COMPARED}}
+    return {"run": "alone", "start": said, **{name: report[name] for name in COMPARED}}
 
 
 def same_config(config: Config, folder: Path) -> None:
@@ -157,7 +169,7 @@ def _announce(bench: Bench, start: Start) -> None:
     train, dev = (len(bench.tables[name].row) for name in ("train", "dev"))
     total = sum(np.size(leaf) for leaf in flatten(start.params).values())
     bench.log.notice(
-        f"{bench.folder}: {bench.task.name}, {train:,} train rows, {dev:,} dev; BERT "
+        f"{bench.folder}: {material(bench)}, {train:,} train rows, {dev:,} dev; BERT "
         f"{start.shape.layers}x{start.shape.width}, {total / 1e6:.2f}M parameters; "
         f"{jax.device_count()} {jax.default_backend()} device(s); seed {bench.config.seed}"
     )

@@ -6,6 +6,7 @@ The fields of a report, a plain dict (names that other tools rely on; "?" may be
     metrics               {"dev": {"accuracy": ...}, "test": {...}?}
     selection?            the metric of dev that chooses the best checkpoint
     teacher?, baseline?   {"metrics": ..., "run"?, "parameters"?, "bytes"?, "examples_per_second"?}
+                          the teacher's "others"? ([{"run", "metrics"}]) and "together"? too
     parameters            {"total", "without_embeddings"}
     parameters_sha256, bytes
     examples_per_second   inference, batch 32, this machine
@@ -13,7 +14,7 @@ The fields of a report, a plain dict (names that other tools rely on; "?" may be
     stages?               [{"name", "steps", "seconds", "step", "metrics"?}] in order; step: that of
                           the parameters kept, metrics: theirs on dev
 
-The baseline is the same student trained alone. No jax here.
+The baseline is the same student trained alone; its "start"? says from where, in words. No jax here.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def markdown(report: Mapping[str, Any], curves: bool) -> str:
         f"# {report['task']}: {report['method']}",
         _markdown_table(models_table(report)),
         f"Examples per second: inference in batches of 32 on {machine}. "
-        + ("Alone: the same student trained without the teacher. " if "baseline" in report else "")
+        + (_alone(report["baseline"]) if "baseline" in report else "")
         + "Sizes are those of the parameters as stored.",
     ]
     if stages := _stages(report):
@@ -97,6 +98,11 @@ def markdown(report: Mapping[str, Any], curves: bool) -> str:
     ]
     parts.append("\n".join(f"- {name}: {value}" for name, value in facts))
     return "\n\n".join(parts) + "\n"
+
+
+def _alone(baseline: Mapping[str, Any]) -> str:
+    start = f", {baseline['start']}" if "start" in baseline else ""
+    return f"Alone: the same student trained without the teacher{start}. "
 
 
 def models_table(report: Mapping[str, Any]) -> Cells:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
+from jaxdistill.bench import Bench, dev_logits, material, size_and_speed
 from jaxdistill.checkpoint import Checkpoints
-from jaxdistill.config import Config, section
-from jaxdistill.data.batches import Epoch, Table, batches
-from jaxdistill.data.tasks import Task
-from jaxdistill.errors import UserError
+from jaxdistill.data.batches import Epoch, batches
 from jaxdistill.files import read_json, write_json
 from jaxdistill.log import RunLog
-from jaxdistill.manifest import parameters_sha256
-from jaxdistill.methods import METHODS
 from jaxdistill.models.bert import Bert
-from jaxdistill.models.build import build, describe
-from jaxdistill.preemption import Signals
+from jaxdistill.models.build import describe
+from jaxdistill.planning import Planned
 from jaxdistill.report import write_report
 from jaxdistill.runs import (
     VERSION,
@@ -32,75 +27,29 @@ from jaxdistill.runs import (
     write_description,
     write_predictions,
 )
-from jaxdistill.scoring import Forward, make_forward, predict, score, throughput
-from jaxdistill.sharding import replicate
+from jaxdistill.scoring import (
+    judge_split,
+    make_encoder,
+    make_forward,
+    make_judge,
+    score,
+)
 from jaxdistill.starts import Start
 from jaxdistill.trainer import Surroundings, train_stage
 from jaxdistill.trees import flatten
-from jaxdistill.types import Method, Params, Stage, StagePlan
+from jaxdistill.types import Method, Params, Stage, Taught
 
 EXTRAS = (1 << 16) + 1
 """Folded into the run's key to draw what trains along and is never exported."""
 
 
-class Bench(NamedTuple):
-    """What every part of one run works with."""
-
-    config: Config
-    folder: Path
-    task: Task
-    tables: dict[str, Table]
-    mesh: Mesh
-    log: RunLog
-    signals: Signals
+Answers = Callable[[Planned], Taught | None]
+"""What is known of the teacher for the train rows before a stage begins, leaves [N, ...]; None
+where the stage asks the teacher in its steps, or needs nothing of it."""
 
 
-class Planned(NamedTuple):
-    """A stage of a method with its section of the config."""
-
-    stage: Stage
-    plan: StagePlan
-    model: Bert
-    """The student in the stage's precision."""
-
-
-def make_method(name: str, values: dict[str, Any]) -> Method:
-    """The method of that name, given its fields as config.method holds them."""
-    if name not in METHODS:
-        raise UserError(f"config.method.name is {name!r}; the methods are {', '.join(METHODS)}.")
-    method: Method = section(METHODS[name], values, "config.method")
-    return method
-
-
-def make_stages(
-    method: Method, plans: dict[str, StagePlan], start: Start, teacher: Run | None
-) -> tuple[Planned, ...]:
-    """The method's stages, each with its plan and in its precision.
-
-    Raises UserError where a stage has no section of config.stages. A section that the method does
-    not ask for now is left alone: a method may run some of its stages only.
-    """
-
-    def models(precision: str) -> tuple[Bert, Bert | None]:
-        student = build("bert", dataclasses.asdict(start.shape), precision)
-        if teacher is None:
-            return student, None
-        about = teacher.description
-        return student, build(about.model, about.shape, precision)
-
-    names = [stage.name for stage in method.stages(*models("float32"))]
-    missing = [name for name in names if name not in plans]
-    if missing:
-        raise UserError(
-            f"config.stages has {', '.join(plans) or 'no section'}, and the method runs "
-            f"{', '.join(names)}: add config.stages.{missing[0]}."
-        )
-    planned = []
-    for number, name in enumerate(names):
-        student, taught_by = models(plans[name].precision)
-        stage = method.stages(student, taught_by)[number]
-        planned.append(Planned(stage, plans[name], student))
-    return tuple(planned)
+Evaluate = Callable[[Params], dict[str, float]]
+"""A whole run's parameters {"student", "extras"} -> metrics on dev."""
 
 
 def run_stages(
@@ -110,25 +59,39 @@ def run_stages(
     stages: tuple[Planned, ...],
     start: Start,
     teacher: Run | None,
+    answers: Answers,
 ) -> dict[str, Any]:
-    """Trains what is not trained yet; returns the run's own part of the report."""
+    """Trains what is not trained yet; returns the run's own part of the report.
+
+    Args:
+      answers: asked once for each stage that is not finished.
+    """
     model = stages[-1].model if stages else Bert(start.shape)
     names = tuple(planned.stage.name for planned in stages) or (method_name,)
-    write_description(bench.folder, _description(bench, method_name, model, names))
+    labels = bench.task.labels if "classifier" in start.params else ()
+    write_description(bench.folder, _description(bench, method_name, model, names, labels))
     extras = _extras(bench, method, model, start, teacher)
     params: Params = {"student": start.params, "extras": extras}
     frozen = {} if teacher is None else {"teacher": teacher.params}
     seconds = 0.0
+    evaluate: Evaluate | None = None
     for number, planned in enumerate(stages):
-        around = _surroundings(bench, make_forward(planned.model))
+        done = bench.folder / "checkpoints" / planned.stage.name / "done.json"
+        known = None if done.is_file() else answers(planned)
+        train = bench.tables["train"]._replace(teacher=known)
+        here = bench._replace(tables={**bench.tables, "train": train})
+        still = frozen if known is None else {}  # a teacher that is not asked takes no memory
+        evaluate = _evaluate(bench, planned, still)
+        around = _surroundings(here, evaluate, _selection(bench, planned.stage))
         params, record = train_stage(
-            planned.stage, planned.plan, params, frozen, around, number=number
+            planned.stage, planned.plan, params, still, around, number=number
         )
         params = jax.device_get(params)
         seconds += record["seconds"]
     if not stages:
         _keep(bench.folder / "checkpoints" / names[0], params, bench.log)
-    return _report(bench, method_name, names, seconds)
+    report = _report(bench, method_name, names, seconds, evaluate, params)
+    return {**report, "selection": _selection(bench, stages[-1].stage if stages else None)}
 
 
 def _extras(bench: Bench, method: Method, model: Bert, start: Start, teacher: Run | None) -> Params:
@@ -147,7 +110,30 @@ def _extras(bench: Bench, method: Method, model: Bert, start: Start, teacher: Ru
     return extras
 
 
-def _surroundings(bench: Bench, forward: Forward) -> Surroundings:
+def _selection(bench: Bench, stage: Stage | None) -> str:
+    """The metric that chooses the best of a stage."""
+    return bench.task.selection if stage is None or stage.judge is None else "loss"
+
+
+def _evaluate(bench: Bench, planned: Planned, frozen: Params) -> Evaluate:
+    """How the parameters of a stage are judged on dev: by its own judge, or by the task."""
+    dev, judge = bench.tables["dev"], planned.stage.judge
+    if judge is None:
+        forward = make_forward(planned.model)
+        return lambda params: score(dev_logits(bench, forward, params["student"]), dev.labels)
+    judged = make_judge(judge)
+    return lambda params: judge_split(
+        judged,
+        params,
+        frozen,
+        dev,
+        buckets=bench.config.data.buckets,
+        mesh=bench.mesh,
+        poll=bench.signals.poll,
+    )
+
+
+def _surroundings(bench: Bench, evaluate: Evaluate, selection: str) -> Surroundings:
     config, tables = bench.config, bench.tables
 
     def epochs(size: int, epoch: int) -> Epoch:
@@ -160,36 +146,24 @@ def _surroundings(bench: Bench, forward: Forward) -> Surroundings:
             training=True,
         )
 
-    def evaluate(params: Params) -> dict[str, float]:
-        return score(dev_logits(bench, forward, params["student"]), tables["dev"].labels)
-
     return Surroundings(
         folder=bench.folder / "checkpoints",
         epochs=epochs,
         evaluate=evaluate,
-        selection=bench.task.selection,
+        selection=selection,
         seed=config.seed,
         log=bench.log,
         signals=bench.signals,
         mesh=bench.mesh,
         checkpoint_seconds=config.checkpoint_minutes * 60,
         log_steps=config.log_steps,
+        ledger_steps=config.ledger_steps,
     )
 
 
-def dev_logits(bench: Bench, forward: Forward, params: Params) -> np.ndarray:
-    """Logits [N, C] of the dev split, in its order."""
-    return predict(
-        forward,
-        replicate(params, bench.mesh),
-        bench.tables["dev"],
-        buckets=bench.config.data.buckets,
-        mesh=bench.mesh,
-        poll=bench.signals.poll,
-    )
-
-
-def _description(bench: Bench, method: str, model: Bert, stages: tuple[str, ...]) -> Description:
+def _description(
+    bench: Bench, method: str, model: Bert, stages: tuple[str, ...], labels: tuple[str, ...]
+) -> Description:
     config, task = bench.config, bench.task
     name, shape = describe(model)
     folder = config.data.folder
@@ -200,7 +174,7 @@ def _description(bench: Bench, method: str, model: Bert, stages: tuple[str, ...]
         shape=shape,
         precision=model.precision,
         task=task.name,
-        labels=task.labels,
+        labels=labels,
         selection=task.selection,
         data_folder=os.path.abspath(os.path.expanduser(folder)) if folder else "",
         max_length=config.data.max_length,
@@ -215,40 +189,41 @@ def _keep(folder: Path, params: Params, log: RunLog) -> None:
     write_json(folder / "done.json", {"step": 0, "steps": 0, "seconds": 0.0, "skipped": 0})
 
 
-def _report(bench: Bench, method: str, stages: tuple[str, ...], seconds: float) -> dict[str, Any]:
-    """Evaluates the checkpoint as it was written."""
-    run = open_run(bench.folder, bench.log.notice)
-    forward, dev = make_forward(run.model), bench.tables["dev"]
-    logits = dev_logits(bench, forward, run.params)
-    write_predictions(bench.folder / "predictions" / "dev.npz", dev.row, logits, dev.labels)
+def _report(
+    bench: Bench,
+    method: str,
+    stages: tuple[str, ...],
+    seconds: float,
+    evaluate: Evaluate | None,
+    params: Params,
+) -> dict[str, Any]:
+    """Evaluates the checkpoint as it was written; a model without classifier as its stage was.
+
+    Args:
+      evaluate: that of the last stage.
+      params: of the whole run at its end.
+    """
+    run = open_run(bench.folder, bench.log.notice, headless=True)
+    if run.headless:
+        assert evaluate is not None, "a stage that left the classifier out"
+        forward = make_encoder(run.model)
+        metrics = evaluate({**params, "student": run.params})
+    else:
+        forward, dev = make_forward(run.model), bench.tables["dev"]
+        logits = dev_logits(bench, forward, run.params)
+        write_predictions(bench.folder / "predictions" / "dev.npz", dev.row, logits, dev.labels)
+        metrics = score(logits, dev.labels)
     folder = bench.folder / "checkpoints"
     return {
-        "task": bench.task.name,
+        "task": material(bench),
         "method": method,
         "seed": bench.config.seed,
-        "metrics": {"dev": score(logits, dev.labels)},
-        "selection": bench.task.selection,
+        "metrics": {"dev": metrics},
         "stages": [{"name": name, **read_json(folder / name / "done.json")} for name in stages],
         **size_and_speed(bench, forward, run),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "wall_seconds": seconds,
         "config_hash": bench.config.hash(),
-    }
-
-
-def size_and_speed(bench: Bench, forward: Forward, run: Run) -> dict[str, Any]:
-    """Parameters with and without embeddings, bytes as float32, hash, examples per second."""
-    counts = {path: int(np.size(leaf)) for path, leaf in flatten(run.params).items()}
-    embedded = sum(n for path, n in counts.items() if path.startswith("embeddings/"))
-    total = sum(counts.values())
-    buckets = bench.config.data.buckets
-    return {
-        "parameters": {"total": total, "without_embeddings": total - embedded},
-        "parameters_sha256": parameters_sha256(run.params),
-        "bytes": 4 * total,
-        "examples_per_second": throughput(
-            forward, run.params, bench.tables["dev"], buckets=buckets, mesh=bench.mesh
-        ),
     }
 
 

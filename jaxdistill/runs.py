@@ -47,7 +47,7 @@ class Description:
     """Of the contractions when the run itself evaluated."""
     task: str
     labels: tuple[str, ...]
-    """Class names in the order of the logits; empty for a regression."""
+    """Class names in the order of the logits; empty for a regression and without a classifier."""
     selection: str
     """The metric that chose the parameters."""
     data_folder: str
@@ -71,6 +71,11 @@ class Run:
     tokenizer: Tokenizer
     record: dict[str, Any]
     """{"step", "metrics", ...} of the parameters."""
+
+    @property
+    def headless(self) -> bool:
+        """Whether it was trained without labels and has no classifier: a source, no classifier."""
+        return "classifier" not in self.params
 
 
 def write_description(folder: Path, description: Description) -> None:
@@ -107,15 +112,17 @@ def open_run(
     *,
     stage: str | None = None,
     precision: str | None = None,
+    headless: bool = False,
 ) -> Run:
     """Opens a finished stage of a run, verified against its manifest.
 
     Args:
       stage: the last one by default.
       precision: instead of the run's own.
+      headless: also a run that has no classifier (pretrain's).
 
     Raises UserError where the folder is no run, or has no such stage, or has not finished it, or
-    its checkpoint is damaged.
+    its checkpoint is damaged, or it has no classifier and should have one.
     """
     description = read_description(folder)
     stage = stage or description.stages[-1]
@@ -131,7 +138,7 @@ def open_run(
         )
     model = build(description.model, description.shape, precision or description.precision)
     params = read_student(folder / "checkpoints" / stage / "best", model, notice)
-    return Run(
+    run = Run(
         folder,
         description,
         stage,
@@ -140,16 +147,28 @@ def open_run(
         load_tokenizer(folder / "tokenizer"),
         read_json(done),
     )
+    if run.headless and not headless:
+        raise UserError(
+            f"{folder} was trained on text alone ({description.method}) and has no classifier, so "
+            f"that it tells no labels. Fine-tune it first: configs/teacher_sst2.py with "
+            f"--config.model.source={folder}."
+        )
+    return run
 
 
 def read_student(folder: Path, model: Bert, notice: Callable[[str], None]) -> Params:
-    """The model's parameters from a folder of checkpoints of a whole run's parameters."""
+    """The model's parameters from a folder of checkpoints of a whole run's parameters.
+
+    With the masked-LM head where there is one; without classifier where the run has none.
+    """
     restored = Checkpoints(folder, 1, notice).restore(None)
     if restored is None:
         raise UserError(f"{folder} holds no checkpoint. Remove its stage's folder and run again.")
     params = restored.state["student"]
     wanted = {p: tuple(x.shape) for p, x in flatten(abstract_params(model)).items()}
     found = {p: tuple(x.shape) for p, x in flatten(params).items() if not p.startswith("mlm/")}
+    if "classifier" not in params:
+        wanted = {p: size for p, size in wanted.items() if not p.startswith("classifier/")}
     if wanted != found:
         names = sorted(p for p in wanted | found if wanted.get(p) != found.get(p))
         raise UserError(

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from jaxdistill.data.batches import Table, batches
 from jaxdistill.metrics import classification, regression
 from jaxdistill.sharding import replicate, split
-from jaxdistill.types import Batch, Params
+from jaxdistill.types import Batch, LossFn, Metrics, Params, Progress
 
 Forward = Callable[[Params, Batch], jax.Array]
 """(params, batch) -> logits [B, C], jitted."""
+Judge = Callable[[Params, Params, Batch], Metrics]
+"""(params, frozen, batch) -> {"loss": [], ...}, jitted."""
 
+JUDGED_BY = 0
+"""The seed of what a judge draws, whatever the run's own."""
 BATCH = 64
 """Examples per forward pass, rounded up to a multiple of the devices."""
+LOOKAHEAD = 4
+"""Forward passes handed to the devices before the host waits for the oldest."""
 
 
 def make_forward(model: Any) -> Forward:
@@ -43,24 +51,110 @@ def predict(
       poll: called before every batch; it may raise to stop.
       size: examples per forward pass.
     """
+    logits: np.ndarray = by_row(
+        forward, params, table, buckets=buckets, mesh=mesh, poll=poll, size=size
+    )
+    return logits
+
+
+def by_row(
+    forward: Callable[[Params, Batch], Any],
+    params: Params,
+    table: Table,
+    *,
+    buckets: tuple[int, ...],
+    mesh: Mesh,
+    poll: Callable[[], None],
+    size: int = BATCH,
+) -> Any:
+    """What forward says of a split of at least one row, in the table's order.
+
+    Every leaf [B, ...] of its answer becomes one [N, ...] in host memory. The other arguments are
+    those of predict.
+    """
+    devices = mesh.shape["data"]
+    count = len(table.row)
+    numbered = table._replace(row=np.arange(count, dtype=np.int32), teacher=None)
+    epoch = batches(
+        numbered, -(-size // devices) * devices, buckets=buckets, seed=0, epoch=0, training=False
+    )
+    answers: Any = None
+    pending: deque[tuple[Batch, Any]] = deque()
+
+    def gather(left: int) -> None:
+        nonlocal answers
+        while len(pending) > left:
+            batch, output = pending.popleft()
+            found = jax.device_get(output)
+            if answers is None:
+                answers = jax.tree.map(lambda x: np.empty((count, *x.shape[1:]), x.dtype), found)
+            real = batch.weight > 0
+            for whole, part in zip(jax.tree.leaves(answers), jax.tree.leaves(found), strict=True):
+                whole[batch.row[real]] = part[real]
+
+    for batch in epoch:
+        poll()
+        pending.append((batch, forward(params, split(batch, mesh))))
+        gather(LOOKAHEAD)
+    gather(0)
+    return answers
+
+
+def make_encoder(model: Any) -> Forward:
+    """The model's last hidden state [B, T, D] without dropout, for a model without classifier."""
+
+    def encode(params: Params, batch: Batch) -> jax.Array:
+        hidden: jax.Array = model.apply({"params": params}, batch, None, method="encode")[0]
+        return hidden
+
+    return jax.jit(encode)
+
+
+def make_judge(loss: LossFn) -> Judge:
+    """What a stage without labels is judged by: its judge's mean over a batch's held-out rows."""
+
+    def judge(params: Params, frozen: Params, batch: Batch) -> Metrics:
+        key = jax.random.key(JUDGED_BY)
+        now = Progress(jnp.int32(0), jnp.float32(0), key)
+        value, metrics = loss(params, frozen, batch, key, now)
+        return {"loss": value, **metrics}
+
+    return jax.jit(judge)
+
+
+def judge_split(
+    judge: Judge,
+    params: Params,
+    frozen: Params,
+    table: Table,
+    *,
+    buckets: tuple[int, ...],
+    mesh: Mesh,
+    poll: Callable[[], None],
+    size: int = BATCH,
+) -> dict[str, float]:
+    """{"loss": ..., and the judge's other metrics}, means over the split's examples.
+
+    What is drawn comes from one key, and for each row by its number: the same in every evaluation
+    and in every run.
+
+    Args:
+      params, frozen: of a whole run ({"student", "extras"}, {"teacher"} or {}).
+      poll: called before every batch; it may raise to stop.
+    """
     devices = mesh.shape["data"]
     epoch = batches(
         table, -(-size // devices) * devices, buckets=buckets, seed=0, epoch=0, training=False
     )
-    place = {int(row): index for index, row in enumerate(table.row)}
-    pending = []
+    params, frozen = replicate(params, mesh), replicate(frozen, mesh)
+    total: dict[str, float] = {}
     for batch in epoch:
         poll()
-        pending.append((batch, forward(params, split(batch, mesh))))
-    logits: np.ndarray | None = None
-    for batch, output in pending:
-        values = np.asarray(output)
-        if logits is None:
-            logits = np.empty((len(table.row), values.shape[1]), np.float32)
-        real = batch.weight > 0
-        logits[[place[int(row)] for row in batch.row[real]]] = values[real]
-    assert logits is not None, "a split holds at least one row"
-    return logits
+        found = jax.device_get(judge(params, frozen, split(batch, mesh)))
+        for name, value in found.items():
+            total[name] = total.get(name, 0.0) + float(value) * float(batch.weight.sum())
+    names = ["loss", *(name for name in total if name != "loss")]  # jit sorts them
+    return {name: total[name] / len(table.row) for name in names}
 
 
 def throughput(

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxdistill.config import Config, ModelConfig
 from jaxdistill.data.tasks import Task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.vocabulary import build_vocabulary, write_tokenizer
 from jaxdistill.errors import UserError
-from jaxdistill.manifest import parameters_sha256
+from jaxdistill.files import read_json
 from jaxdistill.methods.layers import pick_layers
 from jaxdistill.models.bert import Bert, BertShape, initial_params
-from jaxdistill.models.sources import Pretrained, align_labels, complete, load_pretrained
-from jaxdistill.runs import Run, is_run, open_run
+from jaxdistill.models.sources import complete
+from jaxdistill.origins import Notice, find_checkpoint
+from jaxdistill.runs import Run
+from jaxdistill.sections import Config, ModelConfig
+from jaxdistill.trees import flatten
 from jaxdistill.types import Params
 
-Notice = Callable[[str], None]
-
+CUT = ("teacher", "pretrained")
+"""Sources of which a student takes some layers."""
 HEADS = 1 << 16
 """Folded into the run's key to draw what the source lacks; the stages fold in 0, 1, ..."""
 
@@ -58,15 +59,17 @@ def make_start(
     """
     wanted, where = config.start, config.start_key
     key = jax.random.fold_in(jax.random.key(config.seed), HEADS)
-    if wanted.source == "random":
+    if wanted.source in CUT:
+        start = _cut(wanted, where, _uncut(config, task, teacher, key, notice))
+    elif config.method["name"] == "pretrain":
+        start = _of_words(config, task, texts, folder, key, notice)
+    elif wanted.source == "random":
         start = _random(wanted, where, task, teacher, texts, folder, config.data.buckets[-1], key)
-    elif wanted.source == "teacher":
-        start = _cut(wanted, where, teacher)
     else:
         as_it_is = config.method["name"] == "score"
-        found = _find(wanted.source, where, task, notice, as_it_is=as_it_is)
-        params = complete(found, Bert(found.shape), key, notice)
-        start = Start(found.shape, params, found.tokenizer, found.projection)
+        start = _whole(wanted.source, where, task, key, notice, as_it_is=as_it_is)
+    if config.method["name"] == "theseus":
+        _same_but_layers(start, where, teacher)
     if wanted.dropout is not None:
         rate = wanted.dropout
         shape = dataclasses.replace(
@@ -80,6 +83,29 @@ def make_start(
             f"{start.shape.positions}, and a config.data.max_length that fits them."
         )
     return start
+
+
+def _of_words(
+    config: Config,
+    task: Task,
+    texts: Sequence[Sequence[str]],
+    folder: Path,
+    key: jax.Array,
+    notice: Notice,
+) -> Start:
+    """A model that predicts words: with a masked-LM head, and without a classifier."""
+    wanted, where = config.start, config.start_key
+    if wanted.source == "random":
+        widest = config.data.buckets[-1]
+        start = _random(wanted, where, task, None, texts, folder, widest, key)
+        drawn = jax.jit(lambda k: initial_params(Bert(start.shape), k, mlm=True)["mlm"])(key)
+        body = {part: tree for part, tree in start.params.items() if part != "classifier"}
+        return start._replace(params={**body, "mlm": jax.device_get(drawn)})
+    found = find_checkpoint(wanted.source, where, task, notice, as_it_is=False)
+    if found.has_classifier:
+        notice(f"the classifier of {wanted.source} is left out: there are no labels to train it on")
+    params = complete(found, Bert(found.shape), key, notice, classifier=False, mlm=True)
+    return Start(found.shape, params, found.tokenizer, None)
 
 
 def _random(
@@ -123,72 +149,106 @@ def _random(
     return Start(shape, params, tokenizer, None)
 
 
-def _cut(wanted: ModelConfig, where: str, teacher: Run | None) -> Start:
+def make_twin(
+    config: Config, task: Task, teacher: Run | None, start: Start, notice: Notice
+) -> tuple[Start, str]:
+    """Where the same student starts when it is trained without its teacher, and that in words.
+
+    A student cut from its fine-tuned teacher has learned from it already. Its twin is cut from the
+    checkpoint that the teacher's own training started from, where there is one.
+    """
+    wanted, where = config.start, config.start_key
+    if wanted.source != "teacher":
+        return start, f"as the student, from {wanted.source}"
+    assert teacher is not None, "the student was cut from it"
+    origin = _origin(teacher)
+    if origin is None:
+        said = (
+            f"as the student, from layers of the fine-tuned teacher, so it is not free of it: what "
+            f"{teacher.folder} was trained from is not known"
+        )
+        notice(f"the student alone starts {said}")
+        return start, said
+    key = jax.random.fold_in(jax.random.key(config.seed), HEADS)
+    before = dataclasses.replace(wanted, source="pretrained")
+    try:
+        whole = _uncut(dataclasses.replace(config, student=before), task, teacher, key, notice)
+    except UserError as error:
+        raise UserError(
+            f"config.baseline=True trains the student alone from {origin}, which the teacher "
+            f"{teacher.folder} was trained from. {error} Or choose config.baseline=False."
+        ) from error
+    said = f"from the same layers of {origin}, which the teacher's training started from"
+    notice(f"the student alone starts {said}")
+    cut = _cut(before, where, whole)
+    return start._replace(params=cut.params), said
+
+
+def _uncut(
+    config: Config, task: Task, teacher: Run | None, key: jax.Array, notice: Notice
+) -> Start:
+    """The whole model that a student is cut from: the teacher, or what it was trained from."""
+    wanted, where = config.start, config.start_key
     if teacher is None:
-        raise UserError(f"{where}.source is teacher, and this recipe has none. Name a checkpoint.")
+        raise UserError(
+            f"{where}.source is {wanted.source}, and this recipe has no teacher. Name a checkpoint."
+        )
+    if wanted.source == "teacher":
+        tokenizer = teacher.folder / "tokenizer"
+        return Start(teacher.model.shape, jax.device_get(teacher.params), tokenizer, None)
+    origin = _origin(teacher)
+    if origin is None:
+        raise UserError(
+            f"{where}.source is pretrained, and the teacher {teacher.folder} does not say which "
+            f"checkpoint it was trained from: it was adopted as it is, or is a student itself. "
+            f"Choose {where}.source=teacher, or name a checkpoint."
+        )
+    if origin == "random":
+        shape = teacher.model.shape
+        params = jax.device_get(jax.jit(lambda k: initial_params(Bert(shape), k))(key))
+        return Start(shape, params, teacher.folder / "tokenizer", None)
+    return _whole(origin, where, task, key, notice, as_it_is=False)
+
+
+def _origin(teacher: Run) -> str | None:
+    """config.model.source of a fine-tuned teacher; None where it is not known."""
+    plain = read_json(teacher.folder / "config.json")
+    if plain["method"]["name"] != "finetune" or plain["model"] is None:
+        return None
+    source: str = plain["model"]["source"]
+    return source
+
+
+def _cut(wanted: ModelConfig, where: str, whole: Start) -> Start:
     missing = [f"{where}.{name}" for name in ("layers", "pick") if not getattr(wanted, name)]
     if missing:
-        raise UserError(f"{where}.source is teacher, which needs {' and '.join(missing)}.")
+        raise UserError(f"{where}.source is {wanted.source}, which needs {' and '.join(missing)}.")
     assert wanted.layers and wanted.pick
-    chosen = pick_layers(wanted.pick, teacher.model.shape.layers, wanted.layers, where)
-    rows = np.array(chosen) - 1
-    params = dict(jax.device_get(teacher.params))
-    params["layers"] = jax.tree.map(lambda leaf: leaf[rows], params["layers"])
-    shape = dataclasses.replace(teacher.model.shape, layers=wanted.layers)
-    return Start(shape, params, teacher.folder / "tokenizer", None)
+    rows = np.array(pick_layers(wanted.pick, whole.shape.layers, wanted.layers, where)) - 1
+    layers = jax.tree.map(lambda leaf: leaf[rows], whole.params["layers"])
+    shape = dataclasses.replace(whole.shape, layers=wanted.layers)
+    return whole._replace(shape=shape, params={**whole.params, "layers": layers}, projection=None)
 
 
-def _find(source: str, key: str, task: Task, notice: Notice, *, as_it_is: bool) -> Pretrained:
-    folder, _, stage = os.path.expanduser(source).rpartition(":")
-    if folder and is_run(Path(folder)):
-        found = _from_run(Path(folder), stage, notice)
-    elif is_run(Path(os.path.expanduser(source))):
-        found = _from_run(Path(os.path.expanduser(source)), None, notice)
-    else:
-        found = load_pretrained(source, classes=None if as_it_is else task.outputs)
-    where = f"{key}.source={source}"
-    alike = (found.shape.classes, found.regression) == (task.outputs, task.regression)
-    if as_it_is and not alike:
-        raise UserError(
-            f"{where} is a classifier with {found.shape.classes} outputs ("
-            f"{', '.join(found.labels) or 'a regression'}), and {task.name} has "
-            f"{', '.join(task.labels) or 'a number to predict'}. What is scored as it is must "
-            f"have been trained for this task; configs/teacher_sst2.py shows how to train one."
-        )
-    if not found.has_classifier:
-        return found
-    try:
-        if not alike:
-            raise UserError(f"{found.shape.classes} outputs instead of {task.outputs}")
-        params = align_labels(found.params, found.labels, task.labels, notice)
-    except UserError as error:
-        if as_it_is:
-            raise UserError(f"{where}: {error}") from error
-        return dataclasses.replace(
-            found,
-            shape=dataclasses.replace(found.shape, classes=task.outputs),
-            params={k: v for k, v in found.params.items() if k != "classifier"},
-            has_classifier=False,
-            left_out=f"a classifier for other labels: {', '.join(found.labels) or 'a regression'}",
-        )
-    return dataclasses.replace(found, params=params)
-
-
-def _from_run(folder: Path, stage: str | None, notice: Notice) -> Pretrained:
-    """A finished run, or one of its stages, as a source like any other."""
-    run = open_run(folder, notice, stage=stage)
-    labels = run.description.labels
-    return Pretrained(
-        shape=run.model.shape,
-        params=jax.device_get(run.params),
-        has_classifier=True,
-        has_pooler=True,
-        has_mlm=False,
-        labels=labels,
-        regression=not labels,
-        projection=None,
-        tokenizer=folder / "tokenizer",
-        origin=str(folder),
-        sha256=parameters_sha256(run.params),
-        left_out="",
+def _same_but_layers(start: Start, where: str, teacher: Run | None) -> None:
+    """Theseus trains layers alone, inside its teacher: the rest must be the teacher's own."""
+    if teacher is None:
+        return  # the method says what it needs of one
+    ours, theirs = (
+        {p: leaf for p, leaf in flatten(params).items() if not p.startswith(("layers/", "mlm/"))}
+        for params in (start.params, teacher.params)
     )
+    if ours.keys() != theirs.keys() or not all(np.array_equal(ours[p], theirs[p]) for p in ours):
+        raise UserError(
+            f"The student's embeddings, pooler or classifier are not those of the teacher "
+            f"{teacher.folder}, and Theseus takes them over without training them. Choose "
+            f"{where}.source=teacher, or a run of theseus with the same teacher."
+        )
+
+
+def _whole(
+    source: str, where: str, task: Task, key: jax.Array, notice: Notice, *, as_it_is: bool
+) -> Start:
+    found = find_checkpoint(source, where, task, notice, as_it_is=as_it_is)
+    params = complete(found, Bert(found.shape), key, notice)
+    return Start(found.shape, params, found.tokenizer, found.projection)

@@ -18,6 +18,20 @@ if TYPE_CHECKING:
     from jaxdistill.types import Array
 
 
+GROWS_AFTER = 2000
+"""Finite steps in a row after which the loss scale doubles (PyTorch's GradScaler)."""
+FIRST_SCALE = 2.0**16
+
+
+class LossScale(NamedTuple):
+    """Dynamic loss scaling of float16 training (Micikevicius et al. 2018, section 3.2)."""
+
+    value: Array
+    """[] float32, halved by a step that is not finite."""
+    good: Array
+    """[] int32, finite steps since it last changed."""
+
+
 class State(NamedTuple):
     """What a step moves. Its buffers are donated: a state given to a step is gone."""
 
@@ -27,14 +41,25 @@ class State(NamedTuple):
     """The leaves that train, float32."""
     optimizer: Any
     """The optimizer's own state."""
+    scale: LossScale | None
+    """Of float16 training; None in the other precisions."""
 
+
+ONCE = 1 << 30
+"""Folded into a step's key for what is drawn once for a whole batch."""
 
 Steps = Callable[[State, Params, Batch, jax.Array, Any], tuple[State, Metrics]]
 
 
-def start(params: Params, optimizer: optax.GradientTransformation, mesh: Mesh) -> State:
-    """The state before the first step, on every device of the mesh."""
-    state = State(np.zeros([], np.int32), params, jax.jit(optimizer.init)(params))
+def start(
+    params: Params, optimizer: optax.GradientTransformation, mesh: Mesh, *, scaled: bool
+) -> State:
+    """The state before the first step, on every device of the mesh.
+
+    scaled: with dynamic loss scaling, as float16 needs.
+    """
+    scale = LossScale(np.array(FIRST_SCALE, np.float32), np.zeros([], np.int32)) if scaled else None
+    state = State(np.zeros([], np.int32), params, jax.jit(optimizer.init)(params), scale)
     # Every leaf is placed as a step will return it, or the second step would compile again.
     return replicate(state, mesh)
 
@@ -43,6 +68,15 @@ def stack(batches: Sequence[Batch], size: int) -> Batch:
     """Batches of one shape as one Batch with leaves [size, B, ...]; the last fills it up."""
     filled = [*batches, *[batches[-1]] * (size - len(batches))]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
+
+
+def progress_at(
+    step: Array, key: jax.Array, steps: int, scale: Array | None
+) -> tuple[jax.Array, Progress]:
+    """A step's randomness, fold_in(key, step), and where it stands; `steps` are planned."""
+    rng = jax.random.fold_in(key, step)
+    fraction = jnp.float32(step) / steps
+    return rng, Progress(step, fraction, jax.random.fold_in(rng, ONCE), scale)
 
 
 def make_steps(grad_fn: GradFn, optimizer: optax.GradientTransformation, steps: int) -> Steps:
@@ -61,8 +95,8 @@ def make_steps(grad_fn: GradFn, optimizer: optax.GradientTransformation, steps: 
     """
 
     def one(state: State, frozen: Params, batch: Batch, key: jax.Array) -> tuple[State, Metrics]:
-        rng = jax.random.fold_in(key, state.step)
-        progress = Progress(state.step, state.step.astype(jnp.float32) / steps)
+        scale = None if state.scale is None else state.scale.value
+        rng, progress = progress_at(state.step, key, steps, scale)
         (loss, metrics), grads = grad_fn(state.params, frozen, batch, rng, progress)
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
@@ -75,7 +109,9 @@ def make_steps(grad_fn: GradFn, optimizer: optax.GradientTransformation, steps: 
         before = (state.params, state.optimizer)
         params, moments = jax.lax.cond(finite, move, lambda same: same, before)
         metrics = {"loss": loss, **metrics, "gradient_norm": norm, "skipped": ~finite}
-        return State(state.step + 1, params, moments), metrics
+        if state.scale is not None:
+            metrics["loss_scale"] = state.scale.value
+        return State(state.step + 1, params, moments, _rescale(state.scale, finite)), metrics
 
     def several(
         state: State, frozen: Params, batches: Batch, key: jax.Array, count: jax.Array
@@ -97,3 +133,12 @@ def make_steps(grad_fn: GradFn, optimizer: optax.GradientTransformation, steps: 
         return result
 
     return jax.jit(several, donate_argnums=0)
+
+
+def _rescale(scale: LossScale | None, finite: jax.Array) -> LossScale | None:
+    if scale is None:
+        return None
+    grows = scale.good + 1 >= GROWS_AFTER
+    value = jnp.where(finite, jnp.where(grows, scale.value * 2, scale.value), scale.value / 2)
+    good = jnp.where(finite & ~grows, scale.good + 1, 0)
+    return LossScale(value, good)

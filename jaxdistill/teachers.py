@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from jaxdistill.config import Config, DataConfig, ModelConfig, TeacherConfig, checked
+from jaxdistill.bench import Bench, dev_logits, size_and_speed
+from jaxdistill.config import checked
 from jaxdistill.data.tasks import Task
 from jaxdistill.errors import UserError
 from jaxdistill.models.sources import align_labels
-from jaxdistill.running import Bench, dev_logits, size_and_speed
 from jaxdistill.runs import Run, is_run, open_run, write_predictions
-from jaxdistill.scoring import make_forward, score
+from jaxdistill.scoring import Forward, make_forward, score
+from jaxdistill.sections import Config, DataConfig, ModelConfig, TeacherConfig
 
 LOOKS_LIKE_A_RUN = ("runs/", "./", "../", "/", "~")
 """How config.teacher.run begins where it names a folder that may not be there yet."""
@@ -111,39 +112,55 @@ def check_teacher(bench: Bench, teacher: Run) -> dict[str, Any]:
     Writes RUN/teacher/dev.npz, so that the student's folder can be moved away from the teacher's.
     Raises UserError where it is no better than a guess.
     """
-    about = bench.config.teacher
-    assert about is not None
-    forward, dev = make_forward(teacher.model), bench.tables["dev"]
-    logits = dev_logits(bench, forward, teacher.params)
-    metrics = score(logits, dev.labels)
-    gate(metrics, dev.labels, about.margin, str(teacher.folder))
+    forward = make_forward(teacher.model)
+    logits, metrics = score_on_dev(bench, teacher, forward)
+    dev = bench.tables["dev"]
     write_predictions(bench.folder / "teacher" / "dev.npz", dev.row, logits, dev.labels)
-    shown = metrics[bench.task.selection]
-    bench.log.notice(f"teacher {teacher.folder}: dev {bench.task.selection} {shown:.4f}")
     report = {"run": str(teacher.folder), "metrics": {"dev": metrics}}
     return {**report, **size_and_speed(bench, forward, teacher)}
 
 
-def gate(metrics: dict[str, float], labels: np.ndarray, margin: float, name: str) -> None:
-    """Raises UserError where a teacher's metrics on dev are those of a guess.
+def score_on_dev(
+    bench: Bench, teacher: Run, forward: Forward
+) -> tuple[np.ndarray, dict[str, float]]:
+    """A teacher's logits [N, C] of dev and its metrics; UserError where those are a guess's."""
+    about, labels = bench.config.teacher, bench.tables["dev"].labels
+    assert about is not None
+    logits = dev_logits(bench, forward, teacher.params)
+    metrics = score(logits, labels)
+    gate(metrics, labels, about.margin, str(teacher.folder))
+    shown = metrics[bench.task.selection]
+    bench.log.notice(f"teacher {teacher.folder}: dev {bench.task.selection} {shown:.4f}")
+    return logits, metrics
+
+
+def gate(
+    metrics: dict[str, float],
+    labels: np.ndarray,
+    margin: float,
+    name: str,
+    *,
+    split: str = "dev",
+    remedy: str = "Train the teacher longer or with another learning rate, or give another in "
+    "config.teacher.run.",
+) -> None:
+    """Raises UserError where a teacher's metrics on a split are those of a guess.
 
     Args:
-      labels: [N] of dev, class numbers or targets.
+      labels: [N] of the split, class numbers or targets.
       margin: see TeacherConfig.
     """
     if labels.dtype.kind == "f":
         if not metrics["pearson"] > 0:
             raise UserError(
                 f"The teacher {name} has a Pearson correlation of {metrics['pearson']:.4f} with "
-                f"dev's targets: there is nothing to learn from it. Train it longer, or give "
-                f"another in config.teacher.run."
+                f"{split}'s targets: there is nothing to learn from it. {remedy}"
             )
         return
     majority = float(np.bincount(labels).max() / len(labels))
     if metrics["accuracy"] <= majority + margin:
         raise UserError(
-            f"The teacher {name} has an accuracy of {metrics['accuracy']:.4f} on dev, where always "
-            f"saying the most frequent label has {majority:.4f}; config.teacher.margin asks for "
-            f"{margin:g} more. A student would learn a guess. Train the teacher longer or with "
-            f"another learning rate, or give another in config.teacher.run."
+            f"The teacher {name} has an accuracy of {metrics['accuracy']:.4f} on {split}, where "
+            f"always saying the most frequent label has {majority:.4f}; config.teacher.margin asks "
+            f"for {margin:g} more. A student would learn a guess. {remedy}"
         )

@@ -22,12 +22,13 @@ from jaxdistill.checkpoint import Checkpoints
 from jaxdistill.chunks import chunk_size, next_chunk, passed_by_tokens
 from jaxdistill.errors import Preempted, UserError
 from jaxdistill.files import read_json, write_json
-from jaxdistill.gradients import gradient
+from jaxdistill.gradients import term_norms
 from jaxdistill.log import RunLog
 from jaxdistill.optimizer import make_optimizer, make_schedule
 from jaxdistill.preemption import Signals
-from jaxdistill.sharding import replicate, split_stacked
-from jaxdistill.step import State, make_steps, stack, start
+from jaxdistill.sharding import replicate, split, split_stacked
+from jaxdistill.step import State, make_steps, progress_at, stack, start
+from jaxdistill.strategies import make_gradient
 from jaxdistill.trees import merge, partition
 from jaxdistill.types import Batch, Batches, Params, Stage, StagePlan
 
@@ -48,7 +49,8 @@ class Surroundings:
     evaluate: Callable[[Params], dict[str, float]]
     """Parameters {"student", "extras"} -> metrics on dev."""
     selection: str
-    """The metric, of those that evaluate gives, by which the best is chosen; more is better."""
+    """The metric, of those that evaluate gives, by which the best is chosen: more is better, or,
+    where the stage has a judge, less."""
     seed: int
     log: RunLog
     signals: Signals
@@ -57,6 +59,8 @@ class Surroundings:
     """Seconds between checkpoints for resuming."""
     log_steps: int
     """Steps that one line of metrics.jsonl is the mean of."""
+    ledger_steps: int
+    """Steps between entries of the loss ledger; 0: none."""
 
 
 def train_stage(
@@ -118,7 +122,8 @@ class _Training:
         trained, self.still = partition(params, stage.trains)
         optimizer = make_optimizer(plan, self.steps)
         self.schedule = make_schedule(plan, self.steps)
-        self.run_steps = make_steps(gradient(stage.loss), optimizer, self.steps)
+        self.run_steps = make_steps(make_gradient(stage, plan), optimizer, self.steps)
+        self.norms = jax.jit(term_norms(stage.loss))
         self.frozen = replicate(merge(self.still, frozen), around.mesh)
         self.parameters = passed_by_tokens(params) + passed_by_tokens(frozen)
         self.key = jax.random.fold_in(jax.random.key(around.seed), number)
@@ -126,7 +131,8 @@ class _Training:
         self.best = best
         self.latest = Checkpoints(around.folder / stage.name / "latest", 2, around.log.notice)
         self.begun = time.monotonic()
-        self.state, self.details = self._resume(start(trained, optimizer, around.mesh))
+        fresh = start(trained, optimizer, around.mesh, scaled=plan.precision == "float16")
+        self.state, self.details = self._resume(fresh)
         self.saved = time.monotonic()
 
     def _resume(self, fresh: State) -> tuple[State, dict[str, Any]]:
@@ -168,6 +174,9 @@ class _Training:
                         self._drain(pending, bar, 0)
                         self._save(step)
                     batches, size = self._chunk(step)
+                    if around.ledger_steps and step % around.ledger_steps == 0:
+                        self._drain(pending, bar, 0)
+                        self._enter(step, batches[0])
                     self.state, metrics = self.run_steps(
                         self.state,
                         self.frozen,
@@ -187,7 +196,8 @@ class _Training:
     def _chunk(self, step: int) -> tuple[list[Batch], int]:
         """The next dispatch's batches, and how many it has room for.
 
-        They are of one width and end where the epoch does, or where parameters are to be judged.
+        They are of one width and end where the epoch does, or where parameters are to be judged or
+        the ledger is due.
         """
         epoch, index = divmod(step, self.per_epoch)
         if self.epoch is None or self.epoch[0] != epoch:
@@ -199,8 +209,28 @@ class _Training:
             devices=self.around.mesh.size,
             backend=jax.default_backend(),
         )
-        due = next((n for n in range(1, size) if self._due(step + n)), size)
+        ledger = self.around.ledger_steps
+        due = next(
+            (
+                n
+                for n in range(1, size)
+                if self._due(step + n) or (ledger and (step + n) % ledger == 0)
+            ),
+            size,
+        )
         return next_chunk(batches, index, due), size
+
+    def _enter(self, step: int, batch: Batch) -> None:
+        """Each term's share of the gradient, before this step, into the ledger."""
+        rng, progress = progress_at(self.state.step, self.key, self.steps, None)
+        params = self.state.params
+        found = jax.device_get(
+            self.norms(params, self.frozen, split(batch, self.around.mesh), rng, progress)
+        )
+        total = sum(found.values())
+        shares = {f"{name}_share": float(norm / total) for name, norm in found.items() if total > 0}
+        norms = {f"{name}_norm": float(norm) for name, norm in found.items()}
+        self.around.log.write("ledger", self.stage.name, step, {**norms, **shares})
 
     def _drain(self, pending: list[_Pending], bar: Any, left: int) -> None:
         """Waits for all but the newest `left` dispatches and takes their metrics in."""
@@ -259,7 +289,8 @@ class _Training:
         where = {"epoch": step / self.per_epoch}
         self.around.log.write("eval", self.stage.name, step, {**where, **metrics})
         kept = self.details["best"]
-        better = kept is None or value > kept["metrics"][self.around.selection]
+        sign = 1 if self.stage.judge is None else -1
+        better = kept is None or sign * (value - kept["metrics"][self.around.selection]) > 0
         if math.isfinite(value) and better:
             self._keep(step, params, {"step": step, "metrics": metrics})
         shown = ", ".join(f"{name} {number:.4f}" for name, number in metrics.items())

@@ -64,6 +64,19 @@ class Batches(Protocol):
         ...
 
 
+class Vocabulary(NamedTuple):
+    """What masking words needs to know of a tokenizer; NumPy arrays."""
+
+    mask: int
+    """The id of [MASK]."""
+    ordinary: Array
+    """[N] int32, the ids of pieces that stand for text: neither special nor unused ones."""
+    special: Array
+    """[V] bool by id, True on those that are not ordinary."""
+    continues: Array
+    """[V] bool by id, True on pieces that go on with the word before them ("##ing")."""
+
+
 class Outputs(NamedTuple):
     """Everything a model computes on the way; what a loss does not read costs nothing under jit."""
 
@@ -84,6 +97,11 @@ class Progress(NamedTuple):
     """[] int32, optimizer steps done."""
     fraction: Array
     """[] float32 in [0, 1), steps done over steps planned."""
+    key: Any = None
+    """A jax.random.key of the step, the same in all its microbatches: for what is drawn once for a
+    whole batch, or for each row by its number. What else is drawn comes from the loss's rng."""
+    scale: Array | None = None
+    """[] float32, what float16 training multiplies the loss by; None without it."""
 
 
 Metrics = Mapping[str, Any]
@@ -104,11 +122,14 @@ class Stage(NamedTuple):
     trains: Callable[[str], bool]
     """Which leaves move, asked by path ("student/layers/query/kernel"). The others are frozen."""
     keep: Literal["best", "last"]
-    """Which parameters the stage ends with: best on dev by the task's selection metric, or last."""
+    """Which parameters the stage ends with: the best on dev, or the last."""
     needs: tuple[Literal["logits", "cls", "hiddens", "scores"], ...] = ()
     """What the loss reads of the teacher. Where that is logits and cls alone, a cache can serve."""
     layers: tuple[int, ...] = ()
     """The teacher's layers, from 1, whose cls it reads."""
+    judge: LossFn | None = None
+    """What chooses the best: a loss without dropout, its mean over the held-out rows, of which less
+    is better. None: the task's selection metric on dev, of which more is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +157,22 @@ class StagePlan:
     clip: float
     """Largest global norm of the gradient of what trains (bertadam: of each tensor); 0: none."""
     precision: str
-    """float32, or bfloat16 operands with float32 sums; parameters and losses stay float32."""
+    """float32, or bfloat16 or float16 operands with float32 sums; parameters and losses stay
+    float32. float16 scales the loss dynamically."""
+    accumulate: int
+    """Microbatches that a batch is computed in, one after another; 1: all at once."""
+    adversary: str
+    """none; fgm, which moves the student's word embeddings against the loss by attack_radius once;
+    or pgd, which does so attack_steps times by attack_step, and never further than the radius."""
+    attack_scope: str
+    """table: the whole word embedding moves (where it does not train, tokens); tokens: each
+    example's embeddings."""
+    attack_radius: float
+    """epsilon, a Euclidean norm."""
+    attack_step: float
+    """alpha, of pgd."""
+    attack_steps: int
+    """K, of pgd."""
     eval_steps: int
     """Steps between evaluations on dev; 0: after every epoch."""
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jaxdistill.config import checked, from_command_line, section
+from jaxdistill.config import checked, from_command_line
 from jaxdistill.errors import UserError
+from jaxdistill.sections import section
 
 TEACHER = "--config=configs/teacher_sst2.py"
 

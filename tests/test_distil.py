@@ -17,8 +17,10 @@ from test_resume import begin
 from jaxdistill.config import checked, from_command_line
 from jaxdistill.errors import UserError
 from jaxdistill.files import read_json
+from jaxdistill.recipe import ensure_run
 from jaxdistill.teachers import gate, teacher_config
 
+PARTS = ("teacher", "student")
 SHAPE = dataclasses.replace(tiny.SHAPE, layers=4, initial_std=0.1)
 
 
@@ -77,6 +79,8 @@ def test_one_command_trains_teacher_student_and_the_student_alone(finished):
     assert [stage["name"] for stage in report["stages"]] == ["intermediate", "prediction"]
     for column in ("teacher", "student", "alone"):
         assert column in done.stdout
+    assert "0 of 200 rows found (0%), 200 computed" in done.stderr
+    assert read_json(folder / "student" / "teacher" / "cache.json") == {"prediction": True}
 
 
 def test_the_students_folder_can_be_moved_away_from_its_teacher(finished, tmp_path):
@@ -125,6 +129,62 @@ def test_the_second_stage_from_a_saved_first_one(finished, data, checkpoint, tmp
     report = read_json(tmp_path / "second" / "report.json")
     assert report["metrics"]["dev"]["accuracy"] > 0.9
     assert [stage["name"] for stage in report["stages"]] == ["prediction"]
+    assert "200 of 200 rows found (100%), 0 computed" in done.stderr  # the first run's cache
+
+
+def kd(folder: Path, run: Path, data, checkpoint, **overrides: object) -> dict[str, object]:
+    """A run of soft labels on a student from the checkpoint, in this process."""
+    values = {
+        **{f"stages.kd.{k}": v for k, v in tiny.PLAN.items()},
+        "data.folder": data,
+        "data.buckets": (32,),
+        "data.max_length": 32,
+        "student.source": checkpoint,
+        "teacher.run": folder / "teacher",
+        **{k.replace("__", "."): v for k, v in overrides.items()},
+    }
+    flags = [f"--config.{k}={v}" for k, v in values.items()]
+    config = from_command_line(["main", "--config=configs/kd_sst2.py", f"--workdir={run}", *flags])
+    return ensure_run(config)
+
+
+def test_logits_from_a_file_need_no_teacher(data, checkpoint, tmp_path, request, monkeypatch):
+    monkeypatch.chdir(request.config.rootpath)
+    lines = (data / "SST-2" / "train.tsv").read_text("utf-8").splitlines()[1:]
+    good = [int(line.split("\t")[1]) for line in lines]
+    rows = [f"{row},{3 * label},{3 - 3 * label}" for row, label in enumerate(good)]
+    path = tmp_path / "theirs.csv"
+    path.write_text("\n".join(["row,positive,negative", *rows]) + "\n", "utf-8")
+    report = kd(
+        tmp_path,
+        tmp_path / "student",
+        data,
+        checkpoint,
+        teacher__run="",
+        teacher__logits=path,
+        method__hard_weight=0.0,
+    )
+    assert "teacher" not in report
+    assert report["metrics"]["dev"]["accuracy"] > 0.9
+
+
+def test_several_teachers_are_one(finished, data, checkpoint, tmp_path, request, monkeypatch):
+    monkeypatch.chdir(request.config.rootpath)
+    folder, _ = finished
+    report = kd(
+        folder,
+        tmp_path / "student",
+        data,
+        checkpoint,
+        teacher__others=(str(folder / "student"),),
+        teacher__weights=(3.0, 1.0),
+        teacher__combine="probabilities",
+    )
+    one, other = (read_json(folder / part / "report.json")["metrics"] for part in PARTS)
+    assert report["teacher"]["metrics"] == one
+    assert report["teacher"]["others"] == [{"run": str(folder / "student"), "metrics": other}]
+    assert report["teacher"]["together"]["metrics"]["dev"]["accuracy"] > 0.9
+    assert report["metrics"]["dev"]["accuracy"] > 0.9
 
 
 def test_interrupted_everywhere_and_bit_equal(finished, data, checkpoint, tmp_path):

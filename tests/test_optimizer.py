@@ -23,6 +23,12 @@ PLAN = StagePlan(
     weight_decay=0.1,
     clip=0.0,
     precision="float32",
+    accumulate=1,
+    adversary="none",
+    attack_scope="table",
+    attack_radius=1.0,
+    attack_step=0.3,
+    attack_steps=3,
     eval_steps=0,
 )
 RNG = np.random.default_rng(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -263,3 +264,13 @@ def test_an_unknown_stage_or_projection_is_refused():
         dataclasses.replace(METHOD, stages_run=("final",)).stages(ours, teacher)
     with pytest.raises(UserError, match="projection"):
         dataclasses.replace(METHOD, projection="none").extras(jax.random.key(0), ours, teacher)
+
+
+@pytest.mark.parametrize(("teacher", "student"), [(6, 4), (12, 5), (3, 7)])
+def test_the_map_that_a_refusal_proposes_is_one(teacher, student):
+    with pytest.raises(UserError) as refused:
+        uniform_map(teacher, student, "config.method.layer_map")
+    proposed = re.search(r"such as ([\d,]+)\.", str(refused.value))[1]
+    numbers = tuple(map(int, proposed.split(",")))
+    assert explicit_map(numbers, teacher, student, "there") == (0, *numbers)
+    assert numbers[-1] == teacher

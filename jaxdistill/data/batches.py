@@ -92,7 +92,8 @@ class Epoch:
         known = self._table.teacher
         if known is None:
             return None
-        return Taught(*(None if leaf is None else np.asarray(leaf[chosen]) for leaf in known))
+        cls = None if known.cls is None else np.asarray(known.cls[chosen])
+        return Taught(np.asarray(known.logits[chosen]), cls)
 
 
 def batches(

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import heapq
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from tokenizers import normalizers, pre_tokenizers
+import numpy as np
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 from jaxdistill.errors import UserError
 from jaxdistill.files import write_atomic
+from jaxdistill.types import Vocabulary
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """The first entries of every vocabulary, as in BERT's."""
@@ -82,6 +85,43 @@ def write_tokenizer(folder: Path, vocabulary: Sequence[str], *, lower: bool = Tr
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "vocab.txt", "".join(f"{piece}\n" for piece in vocabulary))
     write_atomic(folder / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
+
+
+def masking_vocabulary(tokenizer: Tokenizer, size: int, name: str) -> Vocabulary:
+    """Which ids of BERT's tokenizer may be masked, and which go on with a word.
+
+    Special are [PAD], [UNK], [CLS], [SEP], [MASK] and the [unused...] entries of published
+    vocabularies, which stand for no text.
+
+    Args:
+      size: V, rows of the model's word embedding; pieces beyond it never replace another.
+      name: where the tokenizer is, for messages.
+
+    Raises UserError where the vocabulary has no [MASK], or nothing but special pieces.
+    """
+    pieces = tokenizer.get_vocab()
+    if "[MASK]" not in pieces or pieces["[MASK]"] >= size:
+        raise UserError(
+            f"The tokenizer in {name} has no [MASK] that the model knows ({size:,} word pieces): "
+            f"nothing can be hidden from it. Use the tokenizer of a BERT checkpoint, or start from "
+            f"a random model with a vocabulary of its own."
+        )
+    special = np.ones(max(size, 1 + max(pieces.values())), bool)
+    continues = np.zeros_like(special)
+    for piece, number in pieces.items():
+        special[number] = piece in SPECIAL or re.fullmatch(r"\[unused\d+\]", piece) is not None
+        continues[number] = piece.startswith("##") and len(piece) > 2
+    ordinary = np.flatnonzero(~special[:size]).astype(np.int32)
+    if not len(ordinary):
+        raise UserError(f"The tokenizer in {name} has only special word pieces, and no text.")
+    return Vocabulary(pieces["[MASK]"], ordinary, special, continues)
+
+
+def chinese_ids(tokenizer: Tokenizer) -> np.ndarray:
+    """[N] int64, the ids of single Chinese characters (CJK unified ideographs)."""
+    pieces = tokenizer.get_vocab().items()
+    found = [n for piece, n in pieces if len(piece) == 1 and "\u4e00" <= piece <= "\u9fff"]
+    return np.array(found, np.int64)
 
 
 def _count_words(texts: Iterable[str], lower: bool) -> Counter[str]:

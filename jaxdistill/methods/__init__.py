@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from jaxdistill.methods.finetune import Finetune, Score
+from jaxdistill.methods.kd import Kd
+from jaxdistill.methods.pkd import Pkd
+from jaxdistill.methods.pretrain import Pretrain
+from jaxdistill.methods.theseus import Theseus
 from jaxdistill.methods.tinybert import TinyBert
 
-METHODS = {"finetune": Finetune, "score": Score, "tinybert": TinyBert}
+METHODS = {
+    "finetune": Finetune,
+    "score": Score,
+    "kd": Kd,
+    "pkd": Pkd,
+    "theseus": Theseus,
+    "tinybert": TinyBert,
+    "pretrain": Pretrain,
+}
 """The methods by the name a config gives (config.method.name)."""

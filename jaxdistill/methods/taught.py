@@ -8,7 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdistill.errors import UserError
 from jaxdistill.types import Batch, Params, Taught
+
+
+def needed(teacher: Any, what: str) -> None:
+    """Raises UserError where there is no teacher to read from; what: what is read of it."""
+    if teacher is None:
+        raise UserError(
+            f"The method reads of its teacher {what}, and this run has no teacher that could be "
+            f"asked. Name a finished run or a classifier in config.teacher.run; "
+            f"configs/kd_sst2.py shows how."
+        )
 
 
 def taught(teacher: Any, params: Params, batch: Batch, layers: tuple[int, ...] = ()) -> Taught:
@@ -23,6 +34,7 @@ def taught(teacher: Any, params: Params, batch: Batch, layers: tuple[int, ...] =
     """
     if batch.teacher is not None:
         return batch.teacher
+    needed(teacher, "its logits")
     outputs = jax.lax.stop_gradient(teacher.apply({"params": params["teacher"]}, batch))
     if not layers:
         return Taught(outputs.logits)

@@ -13,7 +13,8 @@ from jaxdistill.errors import UserError
 from jaxdistill.losses import hidden_mse, score_mse, soft_cross_entropy, squared_error
 from jaxdistill.losses import weighted_mean as mean
 from jaxdistill.methods.layers import explicit_map, uniform_map
-from jaxdistill.methods.taught import taught
+from jaxdistill.methods.projection import initial_projection
+from jaxdistill.methods.taught import needed, taught
 from jaxdistill.trees import merge
 from jaxdistill.types import Batch, Metrics, Outputs, Params, Progress, Stage
 
@@ -56,20 +57,15 @@ class TinyBert:
                 f"config.method.projection is {self.projection!r}, not one of "
                 f"{', '.join(PROJECTIONS)}."
             )
-        here, there = student.shape, teacher.shape
-        stack = () if self.projection == "shared" else (here.layers + 1,)
-        size = (*stack, here.width, there.width)
-        if here.width == there.width:
-            kernel = jnp.broadcast_to(jnp.eye(here.width), size)
-        else:
-            kernel = jax.random.normal(rng, size) * here.initial_std
-        return {"projection": {"kernel": kernel, "bias": jnp.zeros((*stack, there.width))}}
+        stack = () if self.projection == "shared" else (student.shape.layers + 1,)
+        return {"projection": initial_projection(rng, student, teacher, stack)}
 
     def stages(self, student: Any, teacher: Any) -> tuple[Stage, ...]:
         """The stages that stages_run names.
 
         Raises UserError where head counts differ, or the layers do not map.
         """
+        needed(teacher, "hidden states and attention scores")
         known = dict.fromkeys(self.stages_run)
         if not known or any(name not in STAGES for name in known):
             raise UserError(

@@ -1,9 +1,10 @@
 """Contractions in two precisions, and dropout: the arithmetic under every model.
 
-"float32" is plain. "bfloat16" rounds both operands to bfloat16 and sums in float32, in the backward
+"float32" is plain. "bfloat16" and "float16" round both operands and sum in float32, in the backward
 pass too (tensor cores, the MXU and AMX do just this); parameters, sums and results stay float32.
-Casting whole models to bfloat16 instead would round every intermediate, and on a CPU XLA widens
-such a product back to float32 and is slower than without.
+Casting whole models instead would round every intermediate, and on a CPU XLA widens such a product
+back to float32 and is slower than without. float16 is for GPUs without bfloat16 (T4, V100); its
+gradients need loss scaling.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "float16")
+NARROW = {"bfloat16": jnp.bfloat16, "float16": jnp.float16}
+"""What operands are rounded to, by precision."""
 
 
 def contract(equation: str, left: jax.Array, right: jax.Array, precision: str) -> jax.Array:
@@ -27,46 +30,46 @@ def contract(equation: str, left: jax.Array, right: jax.Array, precision: str) -
     """
     if precision == "float32":
         return jnp.einsum(equation, left, right, preferred_element_type=jnp.float32)
-    return _contract_bfloat16(equation, left, right)
+    return _contract_narrow(equation, precision, left, right)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _contract_bfloat16(equation: str, left: jax.Array, right: jax.Array) -> jax.Array:
-    return _narrow(equation, left, right)
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _contract_narrow(equation: str, precision: str, left: jax.Array, right: jax.Array) -> jax.Array:
+    return _narrow(equation, precision, left, right)
 
 
 def _forward(
-    equation: str, left: jax.Array, right: jax.Array
+    equation: str, precision: str, left: jax.Array, right: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    left, right = left.astype(jnp.bfloat16), right.astype(jnp.bfloat16)
-    return _narrow(equation, left, right), (left, right)
+    left, right = left.astype(NARROW[precision]), right.astype(NARROW[precision])
+    return _narrow(equation, precision, left, right), (left, right)
 
 
 def _backward(
-    equation: str, operands: tuple[jax.Array, jax.Array], gradient: jax.Array
+    equation: str, precision: str, operands: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    # Autodiff would multiply the float32 gradient with a bfloat16 operand, which falls off the
+    # Autodiff would multiply the float32 gradient with a narrow operand, which falls off the
     # matrix unit; rounding the gradient as well keeps all three products on it.
     left, right = operands
     inputs, out = equation.split("->")
     a, b = inputs.split(",")
-    gradient = gradient.astype(jnp.bfloat16)
+    gradient = gradient.astype(NARROW[precision])
     return (
-        _narrow(f"{out},{b}->{a}", gradient, right),
-        _narrow(f"{a},{out}->{b}", left, gradient),
+        _narrow(f"{out},{b}->{a}", precision, gradient, right),
+        _narrow(f"{a},{out}->{b}", precision, left, gradient),
     )
 
 
-def _narrow(equation: str, left: jax.Array, right: jax.Array) -> jax.Array:
+def _narrow(equation: str, precision: str, left: jax.Array, right: jax.Array) -> jax.Array:
     return jnp.einsum(
         equation,
-        left.astype(jnp.bfloat16),
-        right.astype(jnp.bfloat16),
+        left.astype(NARROW[precision]),
+        right.astype(NARROW[precision]),
         preferred_element_type=jnp.float32,
     )
 
 
-_contract_bfloat16.defvjp(_forward, _backward)
+_contract_narrow.defvjp(_forward, _backward)
 
 
 def dropout(x: jax.Array, seed: jax.Array | None, rate: float) -> jax.Array:
@@ -83,11 +86,11 @@ def dropout(x: jax.Array, seed: jax.Array | None, rate: float) -> jax.Array:
     if seed is None or rate == 0.0:
         return x
     position = jnp.arange(x.size, dtype=jnp.uint32).reshape(x.shape)
-    drawn = _mix(_mix(position) ^ seed)
+    drawn = mix(mix(position) ^ seed)
     return jnp.where(drawn >= jnp.uint32(round(rate * 2**32)), x * (1.0 / (1.0 - rate)), 0.0)
 
 
-def _mix(x: jax.Array) -> jax.Array:
+def mix(x: jax.Array) -> jax.Array:
     """A bijection of uint32 in which every input bit flips each output bit half of the time.
 
     Source: C. Wellons, hash-prospector (2018), "lowbias32".

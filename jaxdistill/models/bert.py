@@ -1,7 +1,7 @@
 """BERT (Devlin et al. 2019, arXiv:1810.04805), equal to Hugging Face's in float32.
 
-Three parts that a method may also run alone: embeddings, layers (stacked on axis 0 of every leaf,
-so that a slice of the tree is a shallower model) and heads.
+Three parts that a method may also run alone: embed, through (the layers, stacked on axis 0 of every
+leaf, so that a slice of the tree is a shallower model) and heads.
 
 B examples, T tokens, D width, H heads, L layers, F inner width, C classes, V vocabulary.
 """
@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdistill.models.arithmetic import contract, dropout
+from jaxdistill.models.attention import fused_context
 from jaxdistill.types import Batch, Outputs, Params
 
 if TYPE_CHECKING:
@@ -105,8 +106,11 @@ class Embeddings(nn.Module):
             return nn.Embed(rows, s.width, embedding_init=init, name=name)
 
         positions = jnp.arange(input_ids.shape[1])[None]  # [1, T]
+        words = table(s.vocab, "word")(input_ids)  # [B, T, D]
+        if self.has_variable("params", "shift"):  # of adversarial training, never stored
+            words = words + self.get_variable("params", "shift")  # [B, T, D]
         x = (
-            table(s.vocab, "word")(input_ids)  # [B, T, D]
+            words
             + table(s.positions, "position")(positions)  # [1, T, D]
             + table(s.segments, "segment")(segments)  # [B, T, D]
         )
@@ -118,6 +122,7 @@ class Layer(nn.Module):
 
     shape: BertShape
     precision: str
+    fused: bool
 
     @nn.compact
     def __call__(
@@ -146,8 +151,12 @@ class Layer(nn.Module):
 
         query, key, value = (heads(dense(D, name)(x)) for name in ("query", "key", "value"))
         scores = contract("bhtd,bhsd->bhts", query, key, self.precision) / math.sqrt(per_head)
-        attention = dropout(nn.softmax(scores + bias), seed[0], s.attention_dropout)
-        context = contract("bhts,bhsd->bhtd", attention, value, self.precision)
+        if self.fused and (seed[0] is None or not s.attention_dropout):
+            lengths = (bias[:, 0, 0] == 0).sum(-1, dtype=jnp.int32)  # [B]
+            context = fused_context(query, key, value, lengths, self.precision)
+        else:
+            attention = dropout(nn.softmax(scores + bias), seed[0], s.attention_dropout)
+            context = contract("bhts,bhsd->bhtd", attention, value, self.precision)
         context = context.swapaxes(1, 2).reshape(B, T, D)
         output = dropout(dense(D, "attention_out")(context), seed[1], s.dropout)
         x = Norm(s.norm_epsilon, name="attention_norm")(x + output)
@@ -185,6 +194,9 @@ class Bert(nn.Module):
     unroll: bool = True
     """Layers written out one by one instead of looped over: 1.4 to 1.6 times faster to train on a
     CPU, and longer to compile. The result is the same."""
+    fused: bool = False
+    """Attention in one kernel wherever it drops nothing out (models.attention), for GPUs. Scores
+    are then computed beside it, if something reads them."""
 
     def setup(self) -> None:
         s = self.shape
@@ -197,7 +209,7 @@ class Bert(nn.Module):
             length=s.layers,
             unroll=s.layers if self.unroll else 1,
         )
-        self.layers = stacked(s, self.precision)
+        self.layers = stacked(s, self.precision, self.fused)
         self.pooler = Dense(s.width, "float32", s.initial_std)
         self.classifier = Dense(s.classes, "float32", s.initial_std)
         self.mlm = MaskedLmHead(s, self.precision)
@@ -206,9 +218,7 @@ class Bert(nn.Module):
         """Everything of a batch; with train=True the rng "dropout" must be given."""
         seeds = self.seeds(train)
         x, hiddens, scores = self.encode(batch, seeds)
-        pooled = nn.tanh(self.pooler(x[:, 0]))  # [B, D]
-        seed = None if seeds is None else seeds[-1, 1]
-        logits = self.classifier(dropout(pooled, seed, self.shape.head_dropout))
+        pooled, logits = self.heads(x, None if seeds is None else seeds[-1, 1])
         return Outputs(logits, pooled, hiddens, scores)
 
     def seeds(self, train: bool) -> jax.Array | None:
@@ -222,14 +232,38 @@ class Bert(nn.Module):
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """-> last hidden [B, T, D], hiddens [L+1, B, T, D], scores [L, B, H, T, T]."""
         first, others = (None, None) if seeds is None else (seeds[-1, 0], seeds[:-1])
-        x0 = self.embeddings(batch.input_ids, batch.segments, first)
-        bias = jnp.where(batch.mask, 0.0, _MASKED)[:, None, None, :]
-        x, (hiddens, scores) = self.layers(x0, bias, others)
+        x0 = self.embed(batch, first)
+        x, hiddens, scores = self.through(x0, batch.mask, others)
         return x, jnp.concatenate([x0[None], hiddens]), scores
 
-    def masked_lm(self, batch: Batch, train: bool = False) -> jax.Array:
-        """Logits of every token over the vocabulary, [B, T, V] float32."""
+    def embed(self, batch: Batch, seed: jax.Array | None) -> jax.Array:
+        """The embedding output [B, T, D]; seed [] of its dropout, or None."""
+        return self.embeddings(batch.input_ids, batch.segments, seed)
+
+    def through(
+        self, x: jax.Array, mask: Array, seeds: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The layers alone, from a hidden state x [B, T, D]; seeds [L, 3], or None.
+
+        -> last hidden [B, T, D], hiddens [L, B, T, D], scores [L, B, H, T, T].
+        """
+        bias = jnp.where(mask, 0.0, _MASKED)[:, None, None, :]
+        x, (hiddens, scores) = self.layers(x, bias, seeds)
+        return x, hiddens, scores
+
+    def heads(self, x: jax.Array, seed: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+        """Last hidden [B, T, D] and seed [] or None -> pooled [B, D], logits [B, C]."""
+        pooled = nn.tanh(self.pooler(x[:, 0]))
+        return pooled, self.classifier(dropout(pooled, seed, self.shape.head_dropout))
+
+    def masked_lm(self, batch: Batch, train: bool = False, at: Array | None = None) -> jax.Array:
+        """Logits over the vocabulary, [B, T, V] float32; [B, K, V] where at [B, K] has positions.
+
+        Few tokens are masked, and the head over all of them can cost more than the encoder.
+        """
         x, _, _ = self.encode(batch, self.seeds(train))
+        if at is not None:
+            x = jnp.take_along_axis(x, at[:, :, None], axis=1)  # [B, K, D]
         return self.mlm(x, self.embeddings.variables["params"]["word"]["embedding"])
 
 

@@ -105,6 +105,7 @@ def complete(
     key: jax.Array,
     notice: Callable[[str], None],
     *,
+    classifier: bool = True,
     mlm: bool = False,
 ) -> Params:
     """All parameters that model needs: the source's, and new ones for the heads that it lacks.
@@ -113,9 +114,9 @@ def complete(
       model: of pretrained.shape.
       key: draws the new heads, as initial_params(model, key) would.
       notice: called with one sentence for each head that is new.
-      mlm: whether the masked-LM head is needed; if not, it is left out even where there is one.
+      classifier, mlm: whether that head is needed; if not, it is left out even where there is one.
     """
-    heads = ("pooler", "classifier", *(("mlm",) if mlm else ()))
+    heads = ("pooler", *(("classifier",) if classifier else ()), *(("mlm",) if mlm else ()))
     new = [name for name in heads if name not in pretrained.params]
     kept = {k: v for k, v in pretrained.params.items() if k in ("embeddings", "layers", *heads)}
     if not new:

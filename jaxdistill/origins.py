@@ -1,0 +1,91 @@
+"""Where a model may come from: the hub, a folder or a run, its classifier fitted to the task."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+
+from jaxdistill.data.tasks import Task
+from jaxdistill.errors import UserError
+from jaxdistill.manifest import parameters_sha256
+from jaxdistill.models.sources import Pretrained, align_labels, load_pretrained
+from jaxdistill.runs import is_run, open_run
+
+Notice = Callable[[str], None]
+
+
+def find_checkpoint(
+    source: str, key: str, task: Task, notice: Notice, *, as_it_is: bool
+) -> Pretrained:
+    """What a source names; its classifier is kept where its labels are the task's, in their order.
+
+    Args:
+      source: a hub name, a folder in Hugging Face's layout, a finished run (RUN or RUN:stage).
+      key: the config section that names it, for messages.
+      as_it_is: it is to be used without training, so that its classifier must fit the task.
+
+    Raises UserError where there is none, or it does not fit.
+    """
+    folder, _, stage = os.path.expanduser(source).rpartition(":")
+    if folder and is_run(Path(folder)):
+        found = _from_run(Path(folder), stage, notice)
+    elif is_run(Path(os.path.expanduser(source))):
+        found = _from_run(Path(os.path.expanduser(source)), None, notice)
+    else:
+        found = load_pretrained(source, classes=None if as_it_is else task.outputs)
+    where = f"{key}.source={source}"
+    if as_it_is and not found.has_classifier:
+        raise UserError(
+            f"{where} was trained on text alone and has no classifier to be scored as it is. Train "
+            f"one from it first; configs/teacher_sst2.py shows how."
+        )
+    alike = (found.shape.classes, found.regression) == (task.outputs, task.regression)
+    if as_it_is and not alike:
+        raise UserError(
+            f"{where} is a classifier with {found.shape.classes} outputs ("
+            f"{', '.join(found.labels) or 'a regression'}), and {task.name} has "
+            f"{', '.join(task.labels) or 'a number to predict'}. What is scored as it is must "
+            f"have been trained for this task; configs/teacher_sst2.py shows how to train one."
+        )
+    if not found.has_classifier:
+        shape = dataclasses.replace(found.shape, classes=task.outputs)
+        return dataclasses.replace(found, shape=shape)
+    try:
+        if not alike:
+            raise UserError(f"{found.shape.classes} outputs instead of {task.outputs}")
+        params = align_labels(found.params, found.labels, task.labels, notice)
+    except UserError as error:
+        if as_it_is:
+            raise UserError(f"{where}: {error}") from error
+        return dataclasses.replace(
+            found,
+            shape=dataclasses.replace(found.shape, classes=task.outputs),
+            params={k: v for k, v in found.params.items() if k != "classifier"},
+            has_classifier=False,
+            left_out=f"a classifier for other labels: {', '.join(found.labels) or 'a regression'}",
+        )
+    return dataclasses.replace(found, params=params)
+
+
+def _from_run(folder: Path, stage: str | None, notice: Notice) -> Pretrained:
+    """A finished run, or one of its stages, as a source like any other."""
+    run = open_run(folder, notice, stage=stage, headless=True)
+    labels = run.description.labels
+    return Pretrained(
+        shape=run.model.shape,
+        params=jax.device_get(run.params),
+        has_classifier=not run.headless,
+        has_pooler=True,
+        has_mlm="mlm" in run.params,
+        labels=labels,
+        regression=not labels and not run.headless,
+        projection=None,
+        tokenizer=folder / "tokenizer",
+        origin=str(folder),
+        sha256=parameters_sha256(run.params),
+        left_out="",
+    )

@@ -1,0 +1,73 @@
+"""A method's stages, each with its section of the config and its models."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxdistill.errors import UserError
+from jaxdistill.methods import METHODS
+from jaxdistill.models.bert import Bert
+from jaxdistill.models.build import build
+from jaxdistill.runs import Run
+from jaxdistill.sections import section
+from jaxdistill.starts import Start
+from jaxdistill.types import Method, Stage, StagePlan
+
+
+class Planned(NamedTuple):
+    """A stage of a method with its section of the config."""
+
+    stage: Stage
+    plan: StagePlan
+    model: Bert
+    """The student in the stage's precision."""
+
+
+def make_method(name: str, values: dict[str, Any]) -> Method:
+    """The method of that name, given its fields as config.method holds them."""
+    if name not in METHODS:
+        raise UserError(f"config.method.name is {name!r}; the methods are {', '.join(METHODS)}.")
+    method: Method = section(METHODS[name], values, "config.method")
+    return method
+
+
+def make_stages(
+    method: Method,
+    plans: dict[str, StagePlan],
+    start: Start,
+    teacher: Run | None,
+    precision_of: Callable[[str], str],
+) -> tuple[Planned, ...]:
+    """The method's stages, each with its plan and in its precision.
+
+    Args:
+      precision_of: the precision to compute in, given the one that a plan asks for.
+
+    Raises UserError where a stage has no section of config.stages. A section that the method does
+    not ask for now is left alone: a method may run some of its stages only.
+    """
+
+    def models(precision: str, scores: bool) -> tuple[Bert, Bert | None]:
+        student = build("bert", dataclasses.asdict(start.shape), precision, scores=scores)
+        if teacher is None:
+            return student, None
+        about = teacher.description
+        return student, build(about.model, about.shape, precision, scores=scores)
+
+    sketched = method.stages(*models("float32", False))
+    names = [stage.name for stage in sketched]
+    missing = [name for name in names if name not in plans]
+    if missing:
+        raise UserError(
+            f"config.stages has {', '.join(plans) or 'no section'}, and the method runs "
+            f"{', '.join(names)}: add config.stages.{missing[0]}."
+        )
+    planned = []
+    for number, name in enumerate(names):
+        plan = dataclasses.replace(plans[name], precision=precision_of(plans[name].precision))
+        student, taught_by = models(plan.precision, "scores" in sketched[number].needs)
+        stage = method.stages(student, taught_by)[number]
+        planned.append(Planned(stage, plan, student))
+    return tuple(planned)

@@ -1,0 +1,270 @@
+"""What teachers say of a split's rows: computed once, kept on disk, shared by every run that asks.
+
+cache_folder()/teacher/KEY holds logits.npy and, where asked for, cls.npy (rowstore.py). KEY is a
+hash of all that the answers depend on: the teachers' parameters, shapes, tokenizers and weights,
+the precision they run in, the token ids of every row (texts, as that tokenizer cut them to
+config.data.max_length), the widths they are padded to, and the layers asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxdistill.data.batches import Table
+from jaxdistill.data.logits import mix
+from jaxdistill.errors import UserError
+from jaxdistill.files import Busy, Lock, canonical_json
+from jaxdistill.log import RunLog
+from jaxdistill.manifest import parameters_sha256
+from jaxdistill.methods.taught import taught
+from jaxdistill.models.build import build
+from jaxdistill.rowstore import RowStore
+from jaxdistill.runs import Run
+from jaxdistill.scoring import BATCH, by_row
+from jaxdistill.sharding import replicate
+from jaxdistill.types import Taught
+
+FORMAT = 1
+"""Part of the key; changes with what is stored or how it is computed."""
+CHUNK = 2048
+"""Rows computed between two writes: what a kill costs. Batches are cut within a chunk, so that a
+row's answer has the same bits whichever chunks were found."""
+WAIT_SECONDS = 0.5
+"""Between two looks at whether another process has finished filling the same cache."""
+
+
+class Question(NamedTuple):
+    """What is asked, of whom. Equal questions about equal rows have equal answers."""
+
+    teachers: tuple[Run, ...]
+    weights: tuple[float, ...]
+    """One for each teacher, their sum 1."""
+    combine: str
+    """"logits" or "probabilities": what is averaged over several teachers."""
+    precision: str
+    """Of the contractions, the stage's."""
+    layers: tuple[int, ...]
+    """Of the one teacher, from 1, whose [CLS] is asked for; () for logits alone."""
+    buckets: tuple[int, ...]
+    """Widths in tokens that rows are padded to."""
+
+
+class Room(NamedTuple):
+    """Where answers are kept, and by whom they are computed."""
+
+    folder: Path
+    """cache_folder()/teacher."""
+    limit: float
+    """Bytes that everything in it may take together."""
+    mesh: Mesh
+    log: RunLog
+    poll: Callable[[], None]
+    """Called before every batch; it may raise to stop."""
+
+
+def cached_answers(
+    question: Question, table: Table, room: Room, *, name: str, chunk: int = CHUNK
+) -> Taught | None:
+    """The teachers' answers for every row of the table, memory-mapped; None where no room is left.
+
+    What is on disk is verified and used, what is missing or damaged is computed. Says in one line
+    what was found and what it takes.
+
+    Args:
+      name: of the stage, for the bar.
+      chunk: rows computed between two writes.
+
+    Raises UserError where a teacher's answer is not finite, and whatever poll raises; then all
+    chunks but the one at work are kept.
+    """
+    about = describe(question, table, chunk)
+    key = hashlib.sha256(canonical_json(about).encode()).hexdigest()
+    shape, rows = question.teachers[0].model.shape, len(table.row)
+    shapes: dict[str, tuple[int, ...]] = {"logits": (rows, shape.classes)}
+    if question.layers:
+        shapes["cls"] = (rows, len(question.layers), shape.width)
+    store = RowStore(room.folder / key, about, shapes, chunk)
+    begun = time.monotonic()
+    found = store.check()  # without the lock: what is whole may lie where nobody can write
+    if len(found.sound) < store.count:
+        taken = _bytes(room.folder) - _bytes(store.folder)
+        if taken + store.size > room.limit:
+            return _refuse(
+                question,
+                room,
+                f"it would take {_gigabytes(store.size)} beside {_gigabytes(taken)} of others in "
+                f"{room.folder}, and config.teacher.cache_gigabytes is {room.limit / 1e9:g}",
+            )
+        with ExitStack() as alone:
+            try:
+                alone.enter_context(_alone(store.folder, room))
+            except UserError as error:
+                return _refuse(question, room, str(error))
+            found = store.check()  # the process that was waited for may have done it
+            try:
+                _fill(question, table, room, store, found.sound, name)
+            except OSError as error:
+                why = f"{store.folder} cannot be written: {error.strerror}"
+                return _refuse(question, room, why)
+    if found.damaged:
+        room.log.notice(
+            f"teacher cache: {len(found.damaged)} of {store.count} chunks in {store.folder} were "
+            f"damaged and have been computed again"
+        )
+    there = sum(store.span(n).stop - store.span(n).start for n in found.sound)
+    room.log.notice(
+        f"teacher cache {key[:12]}: {there:,} of {rows:,} rows found ({100 * there / rows:.0f}%), "
+        f"{rows - there:,} computed, {time.monotonic() - begun:.1f} s, "
+        f"{_gigabytes(store.size)} in {room.folder}"
+    )
+    arrays = store.read()
+    return Taught(arrays["logits"], arrays["cls"] if question.layers else None)
+
+
+def describe(question: Question, table: Table, chunk: int = CHUNK) -> dict[str, Any]:
+    """All that the answers depend on, as plain data."""
+    text = hashlib.sha256()
+    for array in (table.offsets, table.second, table.ids):
+        text.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+    teachers = [
+        {
+            "parameters": parameters_sha256(run.params),
+            "model": run.description.model,
+            "shape": dataclasses.asdict(run.model.shape),
+            "tokenizer": hashlib.sha256(run.tokenizer.to_str().encode()).hexdigest(),
+        }
+        for run in question.teachers
+    ]
+    return {
+        "format": FORMAT,
+        "teachers": teachers,
+        "weights": question.weights,
+        "combine": question.combine if len(teachers) > 1 else "",
+        "precision": question.precision,
+        "layers": question.layers,
+        "buckets": question.buckets,
+        "text": text.hexdigest(),
+        "batch": BATCH,
+        "chunk": chunk,
+    }
+
+
+def _fill(
+    question: Question,
+    table: Table,
+    room: Room,
+    store: RowStore,
+    sound: frozenset[int],
+    name: str,
+) -> None:
+    """Computes every chunk that is not sound and writes it."""
+    missing = [number for number in range(store.count) if number not in sound]
+    asked = [_ask(run, question, room) for run in question.teachers] if missing else []
+    with room.log.progress(f"{name}: teacher cache", store.count, len(sound)) as bar:
+        for done, number in enumerate(missing, start=len(sound) + 1):
+            part = rows_of(table, store.span(number))
+            answers = [ask(part) for ask in asked]
+            logits = answers[0].logits
+            if len(answers) > 1:
+                logits = mix([a.logits for a in answers], question.weights, question.combine)
+            arrays = {"logits": logits}
+            if question.layers:
+                arrays["cls"] = answers[0].cls
+            _check_finite(arrays, part, question.teachers)
+            store.write(number, arrays)
+            bar.update(done, {}, len(part.row), len(part.ids))
+
+
+def _ask(run: Run, question: Question, room: Room) -> Callable[[Table], Any]:
+    """A function that gives a teacher's Taught of a table; its parameters on every device."""
+    model = build(run.description.model, run.description.shape, question.precision)
+    layers = question.layers
+    forward = jax.jit(lambda params, batch: taught(model, {"teacher": params}, batch, layers))
+    params = replicate(run.params, room.mesh)
+
+    def ask(part: Table) -> Any:
+        return by_row(
+            forward, params, part, buckets=question.buckets, mesh=room.mesh, poll=room.poll
+        )
+
+    return ask
+
+
+def rows_of(table: Table, span: slice) -> Table:
+    """Consecutive rows of a table, as a table."""
+    offsets = table.offsets[span.start : span.stop + 1]
+    return Table(
+        row=table.row[span],
+        ids=table.ids[offsets[0] : offsets[-1]],
+        offsets=offsets - offsets[0],
+        second=table.second[span],
+        labels=table.labels[span],
+    )
+
+
+def _check_finite(arrays: dict[str, np.ndarray], part: Table, teachers: tuple[Run, ...]) -> None:
+    for name, array in arrays.items():
+        finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        if not finite.all():
+            raise UserError(
+                f"The {name} that the teacher {' or '.join(str(t.folder) for t in teachers)} gives "
+                f"for train row {part.row[np.argmin(finite)]} is not finite: its training has "
+                f"diverged. Train it again with a lower learning rate, or give another in "
+                f"config.teacher.run."
+            )
+
+
+@contextmanager
+def _alone(folder: Path, room: Room) -> Iterator[None]:
+    """The folder's lock, once nobody else fills the same cache; a UserError where it has none."""
+    lock, told = Lock(folder), False
+    while True:
+        try:
+            lock.__enter__()
+            break
+        except Busy:
+            if not told:
+                room.log.notice(f"teacher cache: another process is filling {folder}; waiting")
+            told = True
+            room.poll()
+            time.sleep(WAIT_SECONDS)
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def _refuse(question: Question, room: Room, why: str) -> Taught | None:
+    """None, with a notice that says why; a UserError where the step cannot ask instead."""
+    if len(question.teachers) > 1:
+        raise UserError(
+            f"Several teachers are combined in the teacher cache, and there is no room for it: "
+            f"{why}. Make room, or name another folder in the environment's JAXDISTILL_CACHE."
+        )
+    room.log.notice(f"teacher cache: {why}. The teacher runs in the step instead.")
+    return None
+
+
+def _bytes(folder: Path) -> int:
+    """What the files in a folder and its own take; one that goes away meanwhile takes nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:
+            continue
+    return total
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"

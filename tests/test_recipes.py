@@ -1,0 +1,256 @@
+"""The recipes of KD, PKD and Theseus as they are run, and where a student and its twin start."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from jaxdistill import evaluate
+from jaxdistill.config import checked, from_command_line
+from jaxdistill.data.tasks import find_task
+from jaxdistill.errors import Preempted, UserError
+from jaxdistill.files import read_json
+from jaxdistill.log import read_metrics
+from jaxdistill.models.sources import load_pretrained
+from jaxdistill.preemption import Signals
+from jaxdistill.recipe import ensure_run
+from jaxdistill.runs import open_run
+from jaxdistill.starts import make_start, make_twin
+from jaxdistill.teachers import open_teacher
+from jaxdistill.trees import flatten
+
+SHAPE = dataclasses.replace(tiny.SHAPE, layers=4, initial_std=0.1)
+STAGES = {"kd": ("kd",), "pkd": ("pkd",), "theseus": ("replace", "successor")}
+SST2 = find_task("sst2")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _at_the_root(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(request.config.rootpath)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny.write_sst2(tmp_path_factory.mktemp("glue"), train=200)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return tiny.write_checkpoint(tmp_path_factory.mktemp("hub") / "tiny-bert", shape=SHAPE)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs") / "teacher"
+
+
+@pytest.fixture(scope="module")
+def configured(data, checkpoint, teacher):
+    """(recipe, run folder, overrides as a__b=value) -> Config."""
+
+    def configured(name: str, run: Path, **overrides):
+        stages = [f"stages.{stage}" for stage in STAGES[name]]
+        sections = (*stages, "alone", "teacher.recipe.stages.finetune")
+        small = {
+            "data.folder": data,
+            **{f"{where}data.buckets": (32,) for where in ("", "teacher.recipe.")},
+            **{f"{where}data.max_length": 32 for where in ("", "teacher.recipe.")},
+        }
+        values = {
+            **{f"{s}.{k}": v for s in sections for k, v in tiny.PLAN.items()},
+            **small,
+            "teacher.recipe.stages.finetune.epochs": 4,
+            "teacher.source": checkpoint,
+            "teacher.run": teacher,
+            "student.layers": 2,
+            **{k.replace("__", "."): v for k, v in overrides.items()},
+        }
+        words = [f"--config=configs/{name}_sst2.py", f"--workdir={run}"]
+        return from_command_line(
+            ["main", *words, *(f"--config.{k}={v}" for k, v in values.items())]
+        )
+
+    return configured
+
+
+@pytest.fixture(scope="module")
+def theseus(configured, tmp_path_factory):
+    run = tmp_path_factory.mktemp("theseus") / "student"
+    return run, ensure_run(configured("theseus", run, baseline=True))
+
+
+@pytest.mark.parametrize("name", ["kd", "pkd"])
+def test_a_recipe_end_to_end(name, configured, tmp_path):
+    report = ensure_run(configured(name, tmp_path / name))
+    assert report["method"] == name
+    assert report["metrics"]["dev"]["accuracy"] > 0.9
+    assert report["parameters"]["total"] < report["teacher"]["parameters"]["total"]
+    assert read_json(tmp_path / name / "teacher" / "cache.json") == {name: True}  # served by it
+    lines = [line for line in read_metrics(tmp_path / name) if "soft" in line]
+    assert lines
+    wanted = {"hard", "soft", *(("patient",) if name == "pkd" else ())}
+    for line in lines:
+        assert line["loss"] == pytest.approx(sum(line[term] for term in wanted), rel=1e-4)
+
+
+def test_theseus_keeps_everything_but_its_layers_to_the_bit(theseus, teacher):
+    run, report = theseus
+    assert [stage["name"] for stage in report["stages"]] == ["replace", "successor"]
+    assert report["stages"][0]["steps"] == 75
+    assert report["metrics"]["dev"]["accuracy"] > 0.9
+    theirs = open_run(teacher, print).params
+    for stage in ("replace", "successor"):
+        ours = open_run(run, print, stage=stage).params
+        assert set(ours) == {"embeddings", "layers", "pooler", "classifier"}
+        for path, leaf in flatten(ours).items():
+            expected = flatten(theirs)[path]
+            if path.startswith("layers/"):
+                assert leaf.shape[0] == 2
+                assert not np.array_equal(leaf, expected[:2]), path
+            else:
+                np.testing.assert_array_equal(leaf, expected, err_msg=path)
+
+
+def test_evaluate_the_first_stage(theseus, capsys):
+    run, report = theseus
+    evaluate.main(["evaluate", str(run), "--stage=replace", "--json"])
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["stage"] == "replace"
+    expected = report["stages"][0]["metrics"]["accuracy"]
+    assert said["metrics"]["accuracy"] == pytest.approx(expected)
+
+
+def test_theseus_interrupted_again_and_again_ends_with_the_same_bits(
+    theseus, configured, tmp_path, monkeypatch
+):
+    """At every 13th moment at which a run can stop; each attempt is a new call."""
+    run = tmp_path / "student"
+    asked = 0
+
+    def poll(self):
+        nonlocal asked
+        asked += 1
+        if asked % 13 == 0:
+            raise Preempted("stopped by the test")
+
+    monkeypatch.setattr(Signals, "poll", poll)
+    stops = 0
+    while not (run / "report.json").exists():
+        try:
+            ensure_run(configured("theseus", run, baseline=True))
+        except Preempted:
+            stops += 1
+    assert stops >= 3
+    for part in ("", "alone"):
+        one, other = (read_json(f / part / "report.json") for f in (theseus[0], run))
+        assert one["parameters_sha256"] == other["parameters_sha256"], part
+
+
+# ---- where they start
+
+
+def starting(config, teacher):
+    said = []
+    run = open_teacher(teacher, SST2, said.append)
+    start = make_start(config, SST2, run, (), teacher, said.append)
+    return run, start, make_twin(config, SST2, run, start, said.append), said
+
+
+def same(params, expected, rows):
+    flat, wanted = flatten(params), flatten(expected)
+    return flat.keys() == wanted.keys() and all(
+        np.array_equal(leaf, wanted[p][rows] if p.startswith("layers/") else wanted[p])
+        for p, leaf in flat.items()
+    )
+
+
+@pytest.mark.parametrize(("pick", "rows"), [("first", [0, 1]), ("last", [2, 3]), ("skip", [1, 3])])
+def test_a_student_of_the_fine_tuned_teacher_and_its_twin_of_the_pre_trained_one(
+    pick, rows, theseus, teacher, checkpoint, configured, tmp_path
+):
+    config = configured("pkd", tmp_path, student__source="teacher", student__pick=pick)
+    run, start, (twin, words), said = starting(config, teacher)
+    assert same(start.params, jax.device_get(run.params), rows)
+    assert same(twin.params, load_pretrained(str(checkpoint), classes=2).params, rows)
+    assert (twin.shape, twin.tokenizer) == (start.shape, start.tokenizer)
+    assert f"the same layers of {checkpoint}" in words
+    assert any(words in line for line in said)
+
+
+def test_a_student_of_the_pre_trained_teacher_is_its_own_twin(
+    theseus, teacher, checkpoint, configured, tmp_path
+):
+    _, start, (twin, _), _ = starting(configured("pkd", tmp_path), teacher)
+    assert same(start.params, load_pretrained(str(checkpoint), classes=2).params, [0, 1])
+    assert twin is start
+
+
+def test_the_report_says_where_the_twin_started(theseus, checkpoint):
+    run, report = theseus
+    assert f"the same layers of {checkpoint}" in report["baseline"]["start"]
+    assert f"the same layers of {checkpoint}" in (run / "report.md").read_text()
+
+
+def adopted(teacher, folder, method, **model):
+    """The teacher's run as if it had come about in another way."""
+    folder.mkdir()
+    for part in teacher.iterdir():
+        if part.name != "config.json":
+            (folder / part.name).symlink_to(part)
+    config = read_json(teacher / "config.json")
+    config["method"]["name"] = method
+    config["model"] |= model
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_what_an_adopted_teacher_was_trained_from_is_not_known(
+    theseus, teacher, configured, tmp_path
+):
+    folder = adopted(teacher, tmp_path / "adopted", "score")
+    config = configured("theseus", tmp_path)
+    _, start, (twin, words), said = starting(config, folder)
+    assert twin is start
+    assert "not free of it" in words
+    assert any("not free of it" in line for line in said)
+    with pytest.raises(UserError, match="does not say which checkpoint.*source=teacher"):
+        starting(configured("pkd", tmp_path), folder)
+
+
+def test_a_teacher_from_nothing_has_a_twin_from_nothing(theseus, teacher, configured, tmp_path):
+    folder = adopted(teacher, tmp_path / "random", "finetune", source="random")
+    run, _, (twin, words), _ = starting(configured("theseus", tmp_path), folder)
+    assert "the same layers of random" in words
+    assert not same(twin.params, jax.device_get(run.params), [0, 1])
+    assert twin.params["layers"]["query"]["kernel"].std() == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_pre_trained_checkpoint_that_is_gone_is_said_before_anything_trains(
+    theseus, teacher, configured, tmp_path
+):
+    folder = adopted(teacher, tmp_path / "moved", "finetune", source=str(tmp_path / "gone"))
+    with pytest.raises(UserError, match=r"config.baseline=True.*gone.*baseline=False"):
+        starting(configured("theseus", tmp_path), folder)
+
+
+def test_theseus_takes_over_its_predecessors_embeddings(theseus, teacher, configured, tmp_path):
+    config = configured("theseus", tmp_path, student__source="pretrained")
+    with pytest.raises(UserError, match="embeddings, pooler or classifier.*source=teacher"):
+        starting(config, teacher)
+    again = configured("theseus", tmp_path, student__source=f"{theseus[0]}:replace")
+    starting(again, teacher)  # the second stage from a saved first one
+
+
+@pytest.mark.parametrize("name", ["kd", "pkd", "theseus"])
+def test_the_carried_teacher_is_the_teachers_own_recipe(name):
+    student = from_command_line(["main", f"--config=configs/{name}_sst2.py"])
+    teacher = from_command_line(["main", "--config=configs/teacher_sst2.py"])
+    assert checked(dict(student.teacher.recipe)) == teacher
