@@ -24,4 +24,5 @@ if ! installed test; then
 fi
 
 export JAX_PLATFORMS=cpu HF_HUB_OFFLINE=1
-exec "$venv" -m pytest "$@"
+# Two files at a time: most of the time goes to XLA's compiler, which uses one core. -n 0 for one.
+exec "$venv" -m pytest -n 2 --dist loadfile "$@"

@@ -13,10 +13,14 @@ from pathlib import Path
 
 import pytest
 
-SESSION = Path(tempfile.mkdtemp(prefix="jaxdistill-tests-"))
+OURS = "JAXDISTILL_TESTS_SESSION" not in os.environ  # else a worker of pytest-xdist: it is shared
+SESSION = Path(
+    tempfile.mkdtemp(prefix="jaxdistill-tests-") if OURS else os.environ["JAXDISTILL_TESTS_SESSION"]
+)
 REPOSITORY = Path(__file__).parents[1]
 
 os.environ.update(
+    JAXDISTILL_TESTS_SESSION=str(SESSION),
     HF_DATASETS_OFFLINE="1",
     HF_HOME=str(SESSION / "huggingface"),
     HF_HUB_OFFLINE="1",
@@ -31,7 +35,8 @@ os.environ.update(
 
 
 def pytest_unconfigure() -> None:
-    shutil.rmtree(SESSION, ignore_errors=True)
+    if OURS:
+        shutil.rmtree(SESSION, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
