@@ -9,13 +9,15 @@ network:
     python -m jaxdistill.main --config configs/theseus_sst2.py \
         --config.data.folder=glue --config.teacher.source=bert-base-uncased
 
-The student (the successor) starts from the first 3 layers of the fine-tuned teacher, and only these
-train: with probability 0.5 each in the place of N/3 of the teacher's, then alone. The paper's
-curriculum in one stage, p(t) = min(1, 6e-4 t + 0.3), which reaches 1 after 1,167 steps:
+Seed 004's `bash run_bert_theseus.sh 0 1 1e-5 1e-5 0.5 4` (learning rates of the two stages, rate,
+12 layers to 3): dev 0.872 published. Not measured here. The student (the successor) starts from the
+first 3 layers of the fine-tuned teacher, and only these train: with probability 0.5 each in the
+place of N/3 of the teacher's, then alone. The paper's curriculum in one stage, p(t) = min(1, 6e-4 t
++ 0.3), which reaches 1 after 1,167 steps:
 
     --config.method.rate=0.3 --config.method.slope=6e-4
 
-Where it differs from the paper: 3 and 2 epochs; a warm-up; the predecessor without dropout.
+Where it differs from seed 004: the predecessor without dropout.
 """
 
 from ml_collections import ConfigDict
@@ -24,19 +26,12 @@ from jaxdistill import recipes
 
 
 def get_config() -> ConfigDict:
-    config = recipes.frame("theseus_sst2", "sst2")
-    config.teacher = recipes.teacher("runs/teacher_sst2", recipes.teacher_sst2())
-    config.student = recipes.start("teacher", layers=3, pick="first")
-    config.data = recipes.data(max_length=128, buckets=(16, 32, 64, 128))
-    config.method = ConfigDict(
-        {"name": "theseus", "rate": 0.5, "slope": 0.0, "predecessor_dropout": False}
+    stage = recipes.plan(epochs=5, learning_rate=1e-5, weight_decay=1e-4)
+    return recipes.distilled(
+        "theseus",
+        "sst2",
+        student=recipes.start("teacher", layers=3, pick="first"),
+        method=recipes.theseus(rate=0.5),
+        stages={"replace": stage, "successor": stage},
+        alone=recipes.plan(epochs=5, learning_rate=5e-5),
     )
-    config.stages = ConfigDict(
-        {
-            "replace": recipes.plan(epochs=3, learning_rate=2e-5, weight_decay=0.0),
-            "successor": recipes.plan(epochs=2, learning_rate=2e-5, weight_decay=0.0),
-        }
-    )
-    config.baseline = False
-    config.alone = recipes.plan(epochs=5, learning_rate=5e-5)  # the same student without teacher
-    return config

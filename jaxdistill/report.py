@@ -13,6 +13,7 @@ The fields of a report, a plain dict (names that other tools rely on; "?" may be
     device?               this machine, in words
     stages?               [{"name", "steps", "seconds", "step", "metrics"?}] in order; step: that of
                           the parameters kept, metrics: theirs on dev
+    ledger?               {stage: {term: share}}, of the loss ledger (config.ledger_steps) the means
 
 The baseline is the same student trained alone; its "start"? says from where, in words. No jax here.
 """
@@ -43,6 +44,11 @@ REQUIRED = (
 
 Cells = list[list[str]]
 
+LEDGER = (
+    "Of each term of a stage's loss the norm of its gradient, divided by the sum of these norms: "
+    "the mean over the stage's entries in metrics.jsonl."
+)
+
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     """Writes report.json, report.md and, from folder/metrics.jsonl, curves.png into folder.
@@ -54,7 +60,10 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     if missing:
         raise ValueError(f"the report lacks {', '.join(missing)}")
     selection = report["selection"] if "selection" in report else None
-    drawn = draw_curves(read_metrics(folder), folder / "curves.png", selection)
+    records = read_metrics(folder)
+    if ledger := mean_shares(records):
+        report = {**report, "ledger": ledger}
+    drawn = draw_curves(records, folder / "curves.png", selection)
     write_atomic(folder / "report.md", markdown(report, drawn))
     write_json(folder / "report.json", report)
 
@@ -85,6 +94,8 @@ def markdown(report: Mapping[str, Any], curves: bool) -> str:
     ]
     if stages := _stages(report):
         parts += ["## Stages", _markdown_table(stages)]
+    if "ledger" in report:
+        parts += ["## Loss ledger", _markdown_table(_ledger(report["ledger"])), LEDGER]
     if curves:
         parts.append("![Losses and dev metrics over the steps of each stage](curves.png)")
     facts: list[tuple[str, str]] = []
@@ -169,6 +180,34 @@ def _stages(report: Mapping[str, Any]) -> Cells:
                 "" if value is None else _metric(value),
             ]
         )
+    return rows
+
+
+def mean_shares(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Stage -> term -> its share of the gradient, the mean over the lines of kind "ledger".
+
+    What a loss logs beside its terms (Theseus's rate) has no gradient, and is left out. So is a
+    line without any gradient, which has no shares.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for record in records:
+        if record["kind"] == "ledger":
+            stage = found.setdefault(record["stage"], {})
+            for name, value in record.items():
+                if name.endswith("_share"):
+                    stage.setdefault(name.removesuffix("_share"), []).append(float(value))
+    means = {
+        stage: {term: sum(seen) / len(seen) for term, seen in terms.items() if any(seen)}
+        for stage, terms in found.items()
+    }
+    return {stage: terms for stage, terms in means.items() if terms}
+
+
+def _ledger(ledger: Mapping[str, Mapping[str, float]]) -> Cells:
+    names = list(dict.fromkeys(name for terms in ledger.values() for name in terms))
+    rows = [["stage", *names]]
+    for stage, terms in ledger.items():
+        rows.append([stage, *(f"{100 * terms[n]:.1f}%" if n in terms else "" for n in names)])
     return rows
 
 

@@ -13,11 +13,13 @@ import tiny
 
 from jaxdistill import evaluate
 from jaxdistill.config import checked, from_command_line
-from jaxdistill.data.tasks import find_task
+from jaxdistill.data.tasks import TASKS, find_task
 from jaxdistill.errors import Preempted, UserError
 from jaxdistill.files import read_json
 from jaxdistill.log import read_metrics
+from jaxdistill.methods.kd import Kd
 from jaxdistill.models.sources import load_pretrained
+from jaxdistill.planning import make_method
 from jaxdistill.preemption import Signals
 from jaxdistill.recipe import ensure_run
 from jaxdistill.runs import open_run
@@ -26,7 +28,14 @@ from jaxdistill.teachers import open_teacher
 from jaxdistill.trees import flatten
 
 SHAPE = dataclasses.replace(tiny.SHAPE, layers=4, initial_std=0.1)
-STAGES = {"kd": ("kd",), "pkd": ("pkd",), "theseus": ("replace", "successor")}
+STAGES = {
+    "student": ("finetune",),
+    "kd": ("kd",),
+    "pkd": ("pkd",),
+    "theseus": ("replace", "successor"),
+}
+RECIPES = ("teacher", "student", "kd", "pkd", "tinybert", "theseus")
+ONEFLOW = ("oneflow.py:kd", "oneflow.py:pkd", "oneflow.py:tinybert")
 SST2 = find_task("sst2")
 
 
@@ -89,7 +98,7 @@ def theseus(configured, tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["kd", "pkd"])
 def test_a_recipe_end_to_end(name, configured, tmp_path):
-    report = ensure_run(configured(name, tmp_path / name))
+    report = ensure_run(configured(name, tmp_path / name, ledger_steps=30))
     assert report["method"] == name
     assert report["metrics"]["dev"]["accuracy"] > 0.9
     assert report["parameters"]["total"] < report["teacher"]["parameters"]["total"]
@@ -97,6 +106,9 @@ def test_a_recipe_end_to_end(name, configured, tmp_path):
     lines = [line for line in read_metrics(tmp_path / name) if "soft" in line]
     assert lines
     wanted = {"hard", "soft", *(("patient",) if name == "pkd" else ())}
+    shares = report["ledger"][name]
+    assert shares.keys() == wanted
+    assert sum(shares.values()) == pytest.approx(1)
     for line in lines:
         assert line["loss"] == pytest.approx(sum(line[term] for term in wanted), rel=1e-4)
 
@@ -185,10 +197,11 @@ def test_a_student_of_the_fine_tuned_teacher_and_its_twin_of_the_pre_trained_one
     assert any(words in line for line in said)
 
 
+@pytest.mark.parametrize("name", ["student", "pkd"])
 def test_a_student_of_the_pre_trained_teacher_is_its_own_twin(
-    theseus, teacher, checkpoint, configured, tmp_path
+    name, theseus, teacher, checkpoint, configured, tmp_path
 ):
-    _, start, (twin, _), _ = starting(configured("pkd", tmp_path), teacher)
+    _, start, (twin, _), _ = starting(configured(name, tmp_path), teacher)
     assert same(start.params, load_pretrained(str(checkpoint), classes=2).params, [0, 1])
     assert twin is start
 
@@ -249,8 +262,49 @@ def test_theseus_takes_over_its_predecessors_embeddings(theseus, teacher, config
     starting(again, teacher)  # the second stage from a saved first one
 
 
-@pytest.mark.parametrize("name", ["kd", "pkd", "theseus"])
-def test_the_carried_teacher_is_the_teachers_own_recipe(name):
-    student = from_command_line(["main", f"--config=configs/{name}_sst2.py"])
-    teacher = from_command_line(["main", "--config=configs/teacher_sst2.py"])
-    assert checked(dict(student.teacher.recipe)) == teacher
+# ---- the recipes of every task
+
+
+def parse(name: str, *flags: str):
+    return from_command_line(["main", f"--config=configs/{name}", *flags])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_recipe_of_any_task_is_for_sst2_the_one_that_is_written_out(name):
+    assert parse(f"{name}.py:sst2") == parse(f"{name}_sst2.py")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_every_recipe_and_its_students_carry_its_teacher(task):
+    teacher = parse(f"teacher.py:{task}")
+    assert (teacher.task, teacher.workdir) == (task, f"runs/teacher_{task}")
+    for name in (*(f"{name}.py:{task}" for name in RECIPES[1:]), *(f"{o}_{task}" for o in ONEFLOW)):
+        student = parse(name)
+        assert student.task == task
+        assert student.teacher.run == teacher.workdir
+        assert checked(dict(student.teacher.recipe)) == teacher
+        fields = dict(student.method)
+        method = make_method(fields.pop("name"), fields)
+        if isinstance(method, Kd):
+            assert student.alone == next(iter(student.stages.values()))
+
+
+def test_an_override_of_one_stage_leaves_the_others_alone():
+    config = parse("theseus_sst2.py", "--config.stages.successor.learning_rate=1e-6")
+    rates = (config.stages["replace"].learning_rate, config.stages["successor"].learning_rate)
+    assert rates == (1e-5, 1e-6)
+    config = parse("kd_sst2.py", "--config.stages.kd.epochs=9")
+    assert (config.stages["kd"].epochs, config.alone.epochs) == (9, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("kd.py:sst", "no task 'sst'. Did you mean 'sst2'"),
+        ("kd.py", "no task ''.*cola, sst2"),
+        ("oneflow.py:bilstm_sst2", "oneflow.py:bilstm_sst2 is no METHOD_TASK.*kd, pkd, tinybert"),
+    ],
+)
+def test_a_recipe_of_no_task_is_said(name, said):
+    with pytest.raises(UserError, match=said):
+        parse(name)

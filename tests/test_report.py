@@ -115,6 +115,7 @@ def test_a_teacher_alone_is_a_model() -> None:
     assert "teacher" not in summary(only)
     assert "Alone" not in markdown(only, False)
     assert "curves.png" not in markdown(only, False)
+    assert "ledger" not in markdown(only, False)
 
 
 def test_summary_is_a_plain_table() -> None:
@@ -140,6 +141,24 @@ def test_a_report_that_lacks_a_field_is_refused(tmp_path: Path) -> None:
 def test_without_a_log_there_are_no_curves(tmp_path: Path) -> None:
     write_report(tmp_path, REPORT)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.json", "report.md"]
+
+
+def test_the_ledgers_shares_are_means_per_stage_and_only_of_terms(tmp_path: Path) -> None:
+    with RunLog(tmp_path) as run:
+        run.write("train", "pkd", 1, {"loss": 1.0})
+        for step, soft in ((0, 0.25), (10, 0.5)):
+            shares = {"soft_share": soft, "hard_share": 1 - soft, "rate_share": 0.0}
+            run.write("ledger", "pkd", step, {"soft_norm": 3.0, "rate_norm": 0.0, **shares})
+        run.write("ledger", "pkd", 20, {"soft_norm": 0.0})  # nothing flowed: no shares
+        run.write("ledger", "later", 0, {"patient_share": 1.0})
+        run.write("ledger", "replace", 0, {"rate_share": 0.0})
+    write_report(tmp_path, REPORT)
+    read = json.loads((tmp_path / "report.json").read_text())
+    assert read["ledger"] == {"later": {"patient": 1.0}, "pkd": {"hard": 0.625, "soft": 0.375}}
+    text = (tmp_path / "report.md").read_text()
+    assert "| stage | soft | hard | patient |" in text
+    assert "| pkd | 37.5% | 62.5% |  |" in text
+    assert "| later |  |  | 100.0% |" in text
 
 
 def size_of(png: Path) -> tuple[int, int]:

@@ -45,7 +45,7 @@ def test_the_uniform_map(teacher, student, expected):
 
 
 def test_layers_that_do_not_divide_are_refused_with_an_example():
-    with pytest.raises(UserError, match=r"5 layers and the teacher 12.*layer_map.*1,3,5,7,9"):
+    with pytest.raises(UserError, match=r"5 layers and the teacher 12.*layer_map.*3,5,8,10,12"):
         uniform_map(12, 5, "config.method.layer_map")
 
 
