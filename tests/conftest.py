@@ -24,7 +24,7 @@ os.environ.update(
     HF_DATASETS_OFFLINE="1",
     HF_HOME=str(SESSION / "huggingface"),
     HF_HUB_OFFLINE="1",
-    JAXDISTILL_CACHE=str(SESSION / "cache"),
+    JAXDISTILL_CACHE=str(SESSION / os.environ.get("PYTEST_XDIST_WORKER", "cache")),
     JAX_COMPILATION_CACHE_DIR=str(SESSION / "xla"),  # the same tiny programs, in many processes
     JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
     JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",

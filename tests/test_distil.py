@@ -62,7 +62,8 @@ def words(checkpoint, data, folder: Path, **overrides: object) -> list[str]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, data, checkpoint):
     folder = tmp_path_factory.mktemp("runs")
-    done = launch("main", *words(checkpoint, data, folder))
+    cache = str(folder / "cache")  # of its own: another test may have asked an equal teacher
+    done = launch("main", *words(checkpoint, data, folder), JAXDISTILL_CACHE=cache)
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -124,6 +125,7 @@ def test_the_second_stage_from_a_saved_first_one(finished, data, checkpoint, tmp
             baseline=False,
         ),
         f"--workdir={tmp_path / 'second'}",
+        JAXDISTILL_CACHE=str(folder / "cache"),
     )
     assert done.returncode == 0, done.stderr
     report = read_json(tmp_path / "second" / "report.json")
