@@ -19,26 +19,18 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.common import machine, say
-from jaxdistill.errors import EXIT_PREEMPTED
+from benchmarks.common import machine
+from benchmarks.finishing import Flags, finish
 from jaxdistill.files import read_json, write_atomic
 
-ROOT = Path(__file__).parents[1]
 DRAWS = 10_000
 """Resamplings of a bootstrap."""
-
-Flags = dict[str, Any]
 
 
 class Plan(NamedTuple):
@@ -155,7 +147,7 @@ def learn(args: argparse.Namespace, run: Path, seed: int, plan: Plan) -> Path:
 
 
 def train(args: argparse.Namespace, run: Path, seed: int, plan: Plan) -> Path:
-    """Finishes a run through jaxdistill.main, and leaves with its status where it does not."""
+    """Finishes the run of a plan."""
     flags = {
         "seed": seed,
         "data.folder": Path(args.data).expanduser().resolve(),
@@ -165,33 +157,7 @@ def train(args: argparse.Namespace, run: Path, seed: int, plan: Plan) -> Path:
     for stage, epochs in plan.stages.items():
         each = {"epochs": epochs, "learning_rate": args.rate, "eval_steps": 250}
         flags |= {f"stages.{stage}.{name}": value for name, value in each.items()}
-    words = [f"--config=configs/{plan.recipe}.py:sst2", f"--workdir={run}"]
-    words += [f"--config.{name}={value}" for name, value in flags.items()]
-    run.parent.mkdir(parents=True, exist_ok=True)
-    begun = time.monotonic()
-    with run.with_suffix(".log").open("a") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "jaxdistill.main", *words],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=log,
-            stderr=log,
-        )
-        # A scheduler may signal this process alone, a terminal both: the child saves and stops.
-        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-        signal.signal(signal.SIGINT, lambda *_: None)
-        status = child.wait()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if status == EXIT_PREEMPTED:
-        say(f"{run}: stopped, everything is saved. The same command goes on from here.")
-        sys.exit(status)
-    if status:
-        say(f"{run}: status {status}. {log.name} ends so:\n" + Path(log.name).read_text()[-2000:])
-        sys.exit(1)
-    accuracy = read_json(run / "report.json")["metrics"]["dev"]["accuracy"]
-    say(f"{run}: dev {accuracy:.4f}, {time.monotonic() - begun:.0f} s")
-    return run
+    return finish(f"configs/{plan.recipe}.py:sst2", run, flags)
 
 
 def table(runs: Mapping[str, Sequence[Path]]) -> str:
