@@ -1,4 +1,4 @@
-"""Contractions in two precisions, and dropout: the arithmetic under every model.
+"""Contractions in two precisions, GELU and dropout: the arithmetic under every model.
 
 "float32" is plain. "bfloat16" and "float16" round both operands and sum in float32, in the backward
 pass too (tensor cores, the MXU and AMX do just this); parameters, sums and results stay float32.
@@ -9,6 +9,7 @@ gradients need loss scaling.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import jax
@@ -20,7 +21,7 @@ NARROW = {"bfloat16": jnp.bfloat16, "float16": jnp.float16}
 
 
 def contract(equation: str, left: jax.Array, right: jax.Array, precision: str) -> jax.Array:
-    """einsum of two arrays, float32 in and out.
+    """einsum of two arrays, float32 in and out (float64 where precision is float32 and they are).
 
     Args:
       equation: einsum's, with explicit output, without repeated or summed-alone letters, so that
@@ -29,7 +30,7 @@ def contract(equation: str, left: jax.Array, right: jax.Array, precision: str) -
       precision: one of PRECISIONS.
     """
     if precision == "float32":
-        return jnp.einsum(equation, left, right, preferred_element_type=jnp.float32)
+        return jnp.einsum(equation, left, right, preferred_element_type=left.dtype)
     return _contract_narrow(equation, precision, left, right)
 
 
@@ -70,6 +71,35 @@ def _narrow(equation: str, precision: str, left: jax.Array, right: jax.Array) ->
 
 
 _contract_narrow.defvjp(_forward, _backward)
+
+
+@jax.custom_vjp
+def gelu(x: jax.Array) -> jax.Array:
+    """x times the normal distribution's share below it, of any shape and float type.
+
+    jax.nn.gelu computes it by erfc, of which XLA makes three passes on a CPU, and keeps three arrays
+    for the backward pass: 1.5 times this one's processor time. This keeps x alone.
+
+    Source: Hendrycks, Gimpel 2016, "Gaussian Error Linear Units", section 2; without its tanh.
+    """
+    return x * _below(x)
+
+
+def _gelu_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return x * _below(x), x
+
+
+def _gelu_backward(x: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    density = jnp.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+    return (gradient * (_below(x) + x * density),)
+
+
+gelu.defvjp(_gelu_forward, _gelu_backward)
+
+
+def _below(x: jax.Array) -> jax.Array:
+    """The standard normal distribution function."""
+    return 0.5 * (1 + jax.lax.erf(x * math.sqrt(0.5)))
 
 
 def dropout(x: jax.Array, seed: jax.Array | None, rate: float) -> jax.Array:

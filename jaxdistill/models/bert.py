@@ -16,7 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxdistill.models.arithmetic import contract, dropout
+from jaxdistill.models.arithmetic import contract, dropout, gelu
 from jaxdistill.models.attention import fused_context
 from jaxdistill.types import Batch, Outputs, Params
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jaxdistill.types import Array
 
 ACTIVATIONS = {
-    "gelu": lambda x: nn.gelu(x, approximate=False),
+    "gelu": gelu,
     "gelu_new": nn.gelu,
     "gelu_pytorch_tanh": nn.gelu,
     "relu": nn.relu,
