@@ -108,7 +108,7 @@ def campaign(args: argparse.Namespace, work: Path) -> str:
         runs["teacher"].append(teach(args, folder, seed))
         for name, plan in chosen.items():
             runs[name].append(learn(args, folder / name, seed, plan))
-    return table(runs)
+    return table(runs, dict.fromkeys([name for name in chosen if name != "alone"], "alone"))
 
 
 def grid(args: argparse.Namespace, work: Path) -> str:
@@ -160,18 +160,23 @@ def train(args: argparse.Namespace, run: Path, seed: int, plan: Plan) -> Path:
     return finish(f"configs/{plan.recipe}.py:sst2", run, flags)
 
 
-def table(runs: Mapping[str, Sequence[Path]]) -> str:
-    """A row per name: accuracy on dev over the seeds, beside twin and teacher, sizes and speed."""
+def table(runs: Mapping[str, Sequence[Path]], twins: Mapping[str, str]) -> str:
+    """A row per name: accuracy on dev over the seeds, beside twin and teacher, sizes and speed.
+
+    Args:
+      runs: by name, a finished run per seed; of the rows, one is "teacher".
+      twins: by name, that of the same student alone.
+    """
     hits = {name: np.stack([correct(run) for run in folders]) for name, folders in runs.items()}
-    columns = "dev accuracy | min to max | against alone | 95% | of the teacher | "
+    columns = "dev accuracy | min to max | against its twin | 95% | of the teacher | "
     columns += "parameters | without embeddings | examples/s"
     lines = [f"| | {columns} |", "|---|" + "---:|" * 8]
     for name, folders in runs.items():
         reports = [read_json(run / "report.json") for run in folders]
         each, mean = hits[name].mean(1), hits[name].mean()
         cells = [f"{mean:.4f}", f"{each.min():.4f} to {each.max():.4f}", "", "", ""]
-        if name not in ("teacher", "alone"):
-            gain, low, high = bootstrap(hits[name].mean(0), hits["alone"].mean(0))
+        if name in twins:
+            gain, low, high = bootstrap(hits[name].mean(0), hits[twins[name]].mean(0))
             cells[2:4] = [f"{gain:+.4f}", f"{low:+.4f} to {high:+.4f}"]
         if name != "teacher":
             cells[4] = f"{100 * mean / hits['teacher'].mean():.1f}%"
