@@ -12,7 +12,14 @@ from jaxdistill.log import RESERVED
 NOT_DRAWN = ("learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "epoch")
 """Values of "train" and "eval" lines that are neither a loss nor a metric."""
 
-NOT_DRAWN_OF_DEV = ("precision", "recall", "mean_accuracy_f1", "mean_pearson_spearman")
+NOT_DRAWN_OF_DEV = (
+    "precision",
+    "recall",
+    "macro_precision",
+    "macro_recall",
+    "mean_accuracy_f1",
+    "mean_pearson_spearman",
+)
 """Metrics whose curves lie on those of others; report.json has them. The selecting one is drawn."""
 
 DENSE = 60

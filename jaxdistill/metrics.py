@@ -22,22 +22,48 @@ def classification(predicted: ArrayLike, labels: ArrayLike, classes: int) -> dic
       labels: [N] class numbers in [0, classes).
       classes: the number of classes.
 
-    accuracy, precision, recall and macro_f1 (unweighted means over the classes), matthews; with two
-    classes also f1 (of class 1) and mean_accuracy_f1 (what GLUE averages for MRPC and QQP).
+    accuracy; macro_precision, macro_recall and macro_f1 (unweighted means over the classes);
+    matthews; with two classes also precision, recall and f1 of class 1, and mean_accuracy_f1 (what
+    GLUE averages for MRPC and QQP).
     """
     table = confusion(predicted, labels, classes)
     precision, recall, macro_f1 = _macro(table)
     result = {
         "accuracy": float(np.trace(table) / table.sum()),
-        "precision": precision,
-        "recall": recall,
+        "macro_precision": precision,
+        "macro_recall": recall,
         "macro_f1": macro_f1,
         "matthews": _matthews(table),
     }
     if classes == 2:
-        result["f1"] = _ratio(2 * table[1, 1], table[1].sum() + table[:, 1].sum())
+        result["precision"], result["recall"], result["f1"] = _of_class(table, 1)
         result["mean_accuracy_f1"] = (result["accuracy"] + result["f1"]) / 2
     return result
+
+
+def multilabel(predicted: ArrayLike, labels: ArrayLike) -> dict[str, float]:
+    """Returns what is measured where a row has any number of C labels, each a Python float.
+
+    Args:
+      predicted: [N, C] of 0 and 1.
+      labels: [N, C] of 0 and 1.
+
+    micro_precision, micro_recall and micro_f1 (of all N * C answers together); macro_f1 (the
+    unweighted mean over all C labels, 0 for one that is nowhere); subset_accuracy (the share of
+    rows with every label right).
+    """
+    ours, wanted = np.asarray(predicted, np.int64), np.asarray(labels, np.int64)
+    if ours.ndim != 2 or ours.shape != wanted.shape or ours.size == 0:
+        raise ValueError(f"predicted {ours.shape} and labels {wanted.shape} must both be [N, C]")
+    right, said, there = (ours & wanted).sum(0), ours.sum(0), wanted.sum(0)  # [C] each
+    each = [_ratio(2 * r, s + t) for r, s, t in zip(right, said, there, strict=True)]
+    return {
+        "micro_precision": _ratio(right.sum(), said.sum()),
+        "micro_recall": _ratio(right.sum(), there.sum()),
+        "micro_f1": _ratio(2 * right.sum(), said.sum() + there.sum()),
+        "macro_f1": float(np.mean(each)),
+        "subset_accuracy": float((ours == wanted).all(1).mean()),
+    }
 
 
 def regression(predicted: ArrayLike, labels: ArrayLike) -> dict[str, float]:
@@ -77,8 +103,7 @@ def macro(predicted: ArrayLike, labels: ArrayLike, classes: int) -> tuple[float,
 
 def f1(predicted: ArrayLike, labels: ArrayLike) -> float:
     """F1 of class 1 against class 0."""
-    table = confusion(predicted, labels, 2)
-    return _ratio(2 * table[1, 1], table[1].sum() + table[:, 1].sum())
+    return _of_class(confusion(predicted, labels, 2), 1)[2]
 
 
 def matthews(predicted: ArrayLike, labels: ArrayLike, classes: int) -> float:
@@ -146,19 +171,21 @@ def _ratio(numerator: float, denominator: float) -> float:
     return float(numerator / denominator) if denominator else 0.0
 
 
+def _of_class(table: NDArray[np.int64], which: int) -> tuple[float, float, float]:
+    """(precision, recall, F1) of one class."""
+    right, labelled, predicted = table[which, which], table[which].sum(), table[:, which].sum()
+    return (
+        _ratio(right, predicted),
+        _ratio(right, labelled),
+        _ratio(2 * right, labelled + predicted),
+    )
+
+
 def _macro(table: NDArray[np.int64]) -> tuple[float, float, float]:
-    right, labelled, predicted = np.diag(table), table.sum(1), table.sum(0)  # each [classes]
-    seen = np.flatnonzero(labelled + predicted)
-    per_class = [
-        (
-            _ratio(right[c], predicted[c]),
-            _ratio(right[c], labelled[c]),
-            _ratio(2 * right[c], labelled[c] + predicted[c]),
-        )
-        for c in seen
-    ]
-    precision, recall, macro_f1 = np.mean(per_class, axis=0)
-    return float(precision), float(recall), float(macro_f1)
+    seen = np.flatnonzero(table.sum(0) + table.sum(1))
+    means = np.mean([_of_class(table, which) for which in seen.tolist()], axis=0)
+    precision, recall, macro_f1 = means.tolist()
+    return precision, recall, macro_f1
 
 
 def _matthews(table: NDArray[np.int64]) -> float:

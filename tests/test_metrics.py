@@ -21,6 +21,7 @@ def test_by_hand() -> None:
     result = metrics.classification([1, 1, 0, 1, 0], [1, 1, 1, 0, 0], 2)
     assert result["accuracy"] == pytest.approx(3 / 5)
     assert result["f1"] == pytest.approx(2 / 3)
+    assert (result["precision"], result["recall"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
     assert result["macro_f1"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert result["matthews"] == pytest.approx((2 * 1 - 1 * 1) / 6)
     assert result["mean_accuracy_f1"] == pytest.approx((3 / 5 + 2 / 3) / 2)
@@ -50,18 +51,21 @@ def test_classification_equals_scikit_learn(case: tuple[int, list[tuple[int, int
         )
         expected = {
             "accuracy": sk.accuracy_score(labels, predicted),
-            "precision": precision,
-            "recall": recall,
+            "macro_precision": precision,
+            "macro_recall": recall,
             "macro_f1": f1,
             "matthews": sk.matthews_corrcoef(labels, predicted),
         }
         if classes == 2:
-            expected["f1"] = sk.f1_score(labels, predicted, pos_label=1, zero_division=0)
+            of_class_1 = sk.precision_recall_fscore_support(
+                labels, predicted, average="binary", pos_label=1, zero_division=0
+            )
+            expected |= dict(zip(("precision", "recall", "f1"), of_class_1, strict=False))
             expected["mean_accuracy_f1"] = (expected["accuracy"] + expected["f1"]) / 2
     assert result == pytest.approx(expected, abs=TOLERANCE)
     assert all(type(value) is float for value in result.values())
     single = metrics.macro(predicted, labels, classes)
-    assert single == (result["precision"], result["recall"], result["macro_f1"])
+    assert single == (result["macro_precision"], result["macro_recall"], result["macro_f1"])
     assert metrics.accuracy(predicted, labels) == result["accuracy"]
     assert metrics.matthews(predicted, labels, classes) == result["matthews"]
     if classes == 2:
@@ -97,7 +101,22 @@ def test_one_class_predicted() -> None:
     assert result["accuracy"] == 0.5
     assert result["f1"] == 0.0
     assert result["matthews"] == 0.0
-    assert result["precision"] == 0.25  # 1/2 for class 0, 0 by convention for class 1
+    assert result["macro_precision"] == 0.25  # 1/2 for class 0, 0 by convention for class 1
+    assert (result["macro_recall"], result["macro_f1"]) == (0.5, pytest.approx(1 / 3))
+    assert (result["precision"], result["recall"]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("predicted", [0, 7, 9])
+def test_one_class_of_ten_predicted_equals_scikit_learn(predicted: int) -> None:
+    sk: Any = pytest.importorskip("sklearn.metrics")
+    labels = np.arange(30) % 9  # class 9 is nowhere, but where it is predicted
+    result = metrics.classification([predicted] * 30, labels, 10)
+    expected = sk.precision_recall_fscore_support(
+        labels, [predicted] * 30, average="macro", zero_division=0
+    )
+    found = [result[name] for name in ("macro_precision", "macro_recall", "macro_f1")]
+    assert found == pytest.approx(expected[:3], abs=TOLERANCE)
+    assert result["matthews"] == 0.0
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e100])

@@ -24,11 +24,16 @@ def read_corpus(name: str, held_out: float, notice: Notice) -> dict[str, Example
       held_out: the share of the different texts that goes to dev, one at least.
 
     Raises UserError for a path that is not there or has no .txt, fewer than two different texts,
-    and bytes that are not UTF-8.
+    and bytes that are no text (see encoding.decode).
     """
     path = Path(os.path.expanduser(name))
     files = _files(path, name)
-    texts = [text for file in files for line in decode(file).split("\n") if (text := clean(line))]
+    texts, said = list[str](), ""
+    for file in files:
+        remarks = list[str]()
+        lines = decode(file, remarks.append).split("\n")
+        texts += [text for line in lines if (text := clean(line))]
+        said += "".join(f"; {file} is {remark}" for remark in remarks)
     different = sorted(set(texts), key=_digest)
     if len(different) < 2:
         raise UserError(
@@ -45,7 +50,7 @@ def read_corpus(name: str, held_out: float, notice: Notice) -> dict[str, Example
     }
     notice(
         f"{name}: {len(texts):,} texts in {len(files):,} file(s), {len(found['dev'].row):,} of "
-        f"them held out"
+        f"them held out{said}"
     )
     return found
 

@@ -1,21 +1,37 @@
 """Rows of text files, and the examples that they become.
 
-GLUE's files are UTF-8, split on tabs and line feeds, without quoting: CSV rules lose rows silently
-(MRPC: 97 of 3,668), and str.splitlines cuts inside texts.
+GLUE's files are split on tabs and line feeds, without quoting: CSV rules lose rows silently (MRPC:
+97 of 3,668), and str.splitlines cuts inside texts.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdistill.data.tasks import Layout, Task
+from jaxdistill.data.encoding import clean, decode, oddities, where_first
+from jaxdistill.data.labels import as_number, as_set
+from jaxdistill.data.task import Layout, Task
 from jaxdistill.errors import UserError
+
+__all__ = [
+    "Examples",
+    "Line",
+    "Notice",
+    "assemble",
+    "clean",
+    "decode",
+    "from_lines",
+    "print_notice",
+    "read_labels",
+    "say",
+    "split_lines",
+    "written_labels",
+]
 
 Notice = Callable[[str], None]
 """Is told what the user should know and what is no error."""
@@ -34,7 +50,16 @@ class Examples(NamedTuple):
     texts: tuple[list[str], ...]
     """One list of N strings, or two for a task over pairs."""
     labels: np.ndarray
-    """[N] int32 class numbers, -1 without label; or [N] float32 targets, nan without."""
+    """[N] int32 class numbers, -1 without label; or [N] float32 targets, nan without; or [N, C]
+    int32, 1 where a row has the label, 0 where not, and all -1 without."""
+
+    @property
+    def unlabelled(self) -> np.ndarray:
+        """[N] bool, True on rows that can be predicted and not scored."""
+        if self.labels.dtype.kind == "f":
+            return np.isnan(self.labels)
+        without: np.ndarray = self.labels < 0
+        return np.asarray(without.any(axis=tuple(range(1, without.ndim))))
 
 
 class Line(NamedTuple):
@@ -43,31 +68,6 @@ class Line(NamedTuple):
     number: int
     """Counts from 1, the header included."""
     fields: list[str]
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def clean(text: str) -> str:
-    """Without surrounding white space; NUL becomes a space and a lone surrogate U+FFFD."""
-    return _SURROGATE.sub("\ufffd", text.replace("\0", " ")).strip()
-
-
-def decode(path: Path) -> str:
-    """The file's text, without a byte order mark. Raises UserError naming the line otherwise."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}, line {line}: the byte 0x{data[error.start]:02x} is not UTF-8. Convert the "
-            "file, for example with iconv -f gb18030 -t utf-8."
-        ) from error
 
 
 def split_lines(text: str) -> list[Line]:
@@ -82,16 +82,26 @@ def read_labels(
     lines: Sequence[Line],
     path: Path,
     accepted: Mapping[str, int],
-) -> list[float]:
-    """Class numbers, or the numbers of a regression. Raises UserError naming file and line."""
-    labels: list[float] = []
+) -> list[Any]:
+    """Class numbers, the numbers of a regression, or of each row which labels it has, [C] of 1 and
+    0. Raises UserError naming file and line.
+    """
+    labels: list[Any] = []
     for value, line in zip(values, lines, strict=True):
-        label = _number(value) if task.regression else accepted.get(value.strip())
+        label: Any
+        if task.many:
+            label = as_set(value, accepted)
+        else:
+            label = as_number(value) if task.regression else accepted.get(value.strip())
         if label is None:
             wanted = "a finite number" if task.regression else f"one of {', '.join(accepted)}"
+            remedy = "Correct the row, or check the task and the file's columns."
+            if task.own and not task.regression:
+                wanted = f"what {task.files['train']} has: {', '.join(accepted)}"
+                remedy = "Correct the row, or add rows of that label to train."
             raise UserError(
-                f"{path}, line {line.number}: the label is {value.strip()!r}, but {task.name} "
-                f"expects {wanted}. Correct the row, or check the task and the file's columns."
+                f"{path}, line {line.number}: the label is {_shown(value)}, but {task.name} "
+                f"expects {wanted}. {remedy}"
             )
         labels.append(label)
     return labels
@@ -105,37 +115,53 @@ def from_lines(
     header: list[str] | None,
     accepted: Mapping[str, int],
     notice: Notice,
+    *,
+    remarks: Sequence[str] = (),
+    expected: int | None = None,
 ) -> Examples:
-    """Examples from a file's rows without its header; rows with too few fields are skipped."""
-    needed = max(*layout.texts, layout.label or 0) + 1
-    if layout.label == -1 and header is not None:
-        needed = len(header)  # With a field missing, the last one is not the label.
-    rows = [line for line in lines if len(line.fields) >= needed]
-    remarks = []
-    if len(rows) < len(lines):
-        first = next(line.number for line in lines if len(line.fields) < needed)
-        remarks.append(
-            f"{len(lines) - len(rows):,} rows have fewer than {needed} fields and are skipped "
-            f"(the first is line {first})"
-        )
-    wide = [line.number for line in rows if header is not None and len(line.fields) > len(header)]
-    if wide:
-        remarks.append(
-            f"{len(wide):,} rows have more fields than the first line and are read by position "
-            f"(the first is line {wide[0]}): is a tab part of a text?"
-        )
-    if remarks:
-        notice(f"{path}: {'; '.join(remarks)}.")
-    if not rows:
-        raise UserError(
-            f"{path} has no example of {task.name}: {len(lines):,} rows, of which none has the "
-            f"{needed} fields that are needed. Check config.data.folder and config.data.task."
-        )
+    """Examples from a file's rows without its header, and one notice of what was found there.
+
+    Rows with too few fields are skipped, and those that the task calls undecided dropped; both are
+    counted, as are texts that are empty or not sound.
+
+    Args:
+      remarks: what is known of the file already.
+      expected: rows that the published split has.
+    """
+    said = list(remarks)
+    rows = _complete(task, path, lines, layout, header, said)
+    if layout.label is not None and task.undecided:
+        kept = [line for line in rows if line.fields[layout.label].strip() != task.undecided]
+        if len(kept) < len(rows):
+            said.append(f"{_rows(len(rows) - len(kept))} labelled {task.undecided!r} dropped")
+        rows = kept or rows  # None left: the labels are wrong, which read_labels says.
     texts = [[line.fields[at] for line in rows] for at in layout.texts]
+    numbers = [line.number for line in rows]
+    said += oddities(texts, numbers)
     if layout.label is None:
-        return assemble(task, texts, [float("nan") if task.regression else -1] * len(rows))
-    values = [line.fields[layout.label] for line in rows]
-    return assemble(task, texts, read_labels(task, values, rows, path, accepted))
+        labels = [float("nan") if task.regression else -1] * len(rows)
+    else:
+        values = [line.fields[layout.label] for line in rows]
+        labels = read_labels(task, values, rows, path, accepted)
+    examples = assemble(task, texts, labels)
+    say(task, str(path), examples, said, expected, notice)
+    return examples
+
+
+def say(
+    task: Task,
+    where: str,
+    examples: Examples,
+    remarks: Sequence[str],
+    expected: int | None,
+    notice: Notice,
+) -> None:
+    """The one line of counts that is printed of a file or a split."""
+    count = len(examples.row)
+    found = [f"{where}: {count:,} example{'s' if count != 1 else ''} ({_labels(task, examples)})"]
+    if expected is not None and count != expected:
+        found.append(f"the published split has {expected:,}")
+    notice(f"{'; '.join([*found, *remarks])}.")
 
 
 def written_labels(task: Task) -> dict[str, int]:
@@ -143,20 +169,72 @@ def written_labels(task: Task) -> dict[str, int]:
     return {written: number for number, written in enumerate(task.written)}
 
 
-def _number(value: str) -> float | None:
-    """The value as a finite float32, None if it is none."""
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if abs(number) <= float(np.finfo(np.float32).max) else None
-
-
-def assemble(task: Task, texts: Sequence[Sequence[str]], labels: Sequence[float]) -> Examples:
-    """Examples of cleaned texts, numbered in order."""
+def assemble(task: Task, texts: Sequence[Sequence[str]], labels: Sequence[Any]) -> Examples:
+    """Examples of cleaned texts, numbered in order; labels as read_labels has them."""
     kind = np.float32 if task.regression else np.int32
     return Examples(
         np.arange(len(labels), dtype=np.int32),
         tuple([clean(text) for text in column] for column in texts),
         np.asarray(labels, dtype=kind),
     )
+
+
+def _complete(
+    task: Task,
+    path: Path,
+    lines: list[Line],
+    layout: Layout,
+    header: list[str] | None,
+    said: list[str],
+) -> list[Line]:
+    """The rows with all fields that are read; says what is odd. UserError where there is none."""
+    needed = max(*layout.texts, layout.label or 0) + 1
+    if layout.label == -1 and header is not None:
+        needed = max(needed, len(header))  # With a field missing, the last one is not the label.
+    rows = [line for line in lines if len(line.fields) >= needed]
+    if not rows:
+        where = "the columns" if task.own else "config.data.folder and config.task"
+        raise UserError(
+            f"{path} has no example of {task.name}: {_rows(len(lines))}, of which none has the "
+            f"{needed} fields that are needed. Check {where}, and that the file is split by "
+            f"{'commas' if path.suffix.lower() == '.csv' else 'tabs'} and line feeds."
+        )
+    short = [line.number for line in lines if len(line.fields) < needed]
+    if short:
+        where = where_first(short)
+        said.append(f"{_rows(len(short))} with fewer than {needed} fields skipped{where}")
+    wide = [line.number for line in rows if header is not None and len(line.fields) > len(header)]
+    if wide:
+        said.append(
+            f"{_rows(len(wide))} with more fields than the first line read by position"
+            f"{where_first(wide)}: is a tab part of a text?"
+        )
+    return rows
+
+
+def _labels(task: Task, examples: Examples) -> str:
+    """How the labels are distributed, for people."""
+    missing = int(examples.unlabelled.sum())
+    if missing == len(examples.row):
+        return "without labels"
+    known = examples.labels[~examples.unlabelled]
+    if task.regression:
+        shown = f"{task.label_name} {known.min():g} to {known.max():g}, mean {known.mean():.2f}"
+    elif task.many:
+        counts = [*known.sum(0).tolist(), int((~known.any(1)).sum())]
+        names = [*task.labels, "none of them"]
+        shown = ", ".join(f"{name} {n:,}" for name, n in zip(names, counts, strict=True))
+    else:
+        counts = np.bincount(known, minlength=len(task.labels)).tolist()
+        shown = ", ".join(f"{name} {n:,}" for name, n in zip(task.labels, counts, strict=True))
+    return f"{shown}, without label {missing:,}" if missing else shown
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' if count != 1 else ''}"
+
+
+def _shown(value: str) -> str:
+    """A label in an error message: a long one is cut, since it may be a text."""
+    value = value.strip()
+    return repr(value) if len(value) <= 60 else f"{value[:60]!r} ..."
