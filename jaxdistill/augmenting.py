@@ -1,0 +1,172 @@
+"""Rows added to the train rows as config.augment says: made once, kept on disk, checked again.
+
+cache_folder()/augmented/KEY holds what is made (data/augment/made.py). KEY is a hash of all that it
+depends on: the texts and their numbers, the section's values, and what was found in the train
+texts, the masked-LM and the vectors. RUN/augmented has a hash of what the run began with, and some
+rows to look at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jaxdistill.augmentation import AugmentConfig
+from jaxdistill.data.augment.added import Added, assemble, keep, read_own
+from jaxdistill.data.augment.made import CHUNK, Chunks, Copy, Report, make
+from jaxdistill.data.augment.words import load_jieba
+from jaxdistill.data.batches import make_table
+from jaxdistill.data.tables import Examples
+from jaxdistill.data.tokens import tokenize
+from jaxdistill.errors import UserError
+from jaxdistill.files import cache_folder, canonical_json, write_atomic
+from jaxdistill.inputs import same_data
+from jaxdistill.makers import Maker, Room, make_maker
+from jaxdistill.scoring import make_forward, predict
+from jaxdistill.sharding import replicate
+
+FORMAT = 1
+"""Part of the key; changes with what is made or how it is stored."""
+SAMPLE = 200
+"""Added rows that RUN/augmented/sample.jsonl shows, at most."""
+
+
+def augment(
+    about: AugmentConfig, splits: Mapping[str, Examples], room: Room
+) -> tuple[Examples, dict[str, int]]:
+    """The train rows with those that are added, and the counts of both.
+
+    Args:
+      splits: "train", and those to judge by, of which no text is added.
+
+    Raises UserError where a text, model or vectors cannot be read, the teacher cannot judge, or a
+    run that is gone on with began with other rows; and whatever room.poll raises.
+    """
+    train = splits["train"]
+    made: list[Copy] = []
+    per_row = 1
+    if about.name != "text":
+        maker = make_maker(about, train, room)
+        made, per_row = _make(about, train, maker, room), maker.work.per_row(len(train.texts))
+    own = read_own(room.task, Path(about.text).expanduser(), room.log.notice) if about.text else []
+    judged = [rows.texts for split, rows in splits.items() if split != "train"]
+    added = assemble(
+        train,
+        own,
+        made,
+        per_row=per_row,
+        labels=about.labels,
+        others=[texts for columns in judged for texts in zip(*columns, strict=True)],
+    )
+    if about.confidence:
+        first = added.counts["original"]
+        texts = tuple(column[first:] for column in added.examples.texts)
+        added = keep(added, _confidence(texts, room) >= about.confidence)
+    said = ", ".join(f"{count:,} {name}" for name, count in added.counts.items())
+    room.log.notice(f"augment {about.name}: {len(added.source):,} rows to train on ({said})")
+    folder = room.folder / "augmented"
+    folder.mkdir(exist_ok=True)
+    same_data(folder, {"augmented": added.examples})
+    _show(folder / "sample.jsonl", added)
+    return added.examples, added.counts
+
+
+def _make(about: AugmentConfig, train: Examples, maker: Maker, room: Room) -> list[Copy]:
+    """The copies of the train rows, from the cache where they are there."""
+    identity = {
+        "format": FORMAT,
+        "name": about.name,
+        "copies": about.copies,
+        "seed": about.seed,
+        "words": about.words,
+        "chunk": CHUNK,
+        "text": _digest(train),
+        **maker.identity,
+    }
+    if "jieba" in (about.words, about.tagger):
+        identity["jieba"] = load_jieba().__version__
+    key = hashlib.sha256(canonical_json(identity).encode()).hexdigest()
+    chunks = Chunks(cache_folder() / "augmented" / key)
+    total = -(-len(train.row) // CHUNK)
+    with room.log.progress(f"augment: {about.name}", total, 0) as bar:
+        report = Report(
+            poll=room.poll,
+            done=lambda there, rows: bar.update(there, {}, rows, 0),
+            notice=room.log.notice,
+        )
+        return make(
+            train.row.tolist(),
+            train.texts,
+            maker.work,
+            maker.prepare,
+            chunks,
+            report,
+            workers=about.workers,
+        )
+
+
+def _confidence(texts: tuple[list[str], ...], room: Room) -> np.ndarray:
+    """[N], the teacher's largest probability of each text."""
+    teacher = room.teacher
+    assert teacher is not None, "checked() saw to it"
+    if room.task.regression:
+        raise UserError(
+            f"config.augment.confidence asks for the teacher's probabilities, and {room.task.name} "
+            f"is a regression, which has none. Set it to 0."
+        )
+    count = len(texts[0])
+    if not count:
+        return np.zeros(0)
+    about = teacher.description
+    tokens = tokenize(
+        texts,
+        teacher.tokenizer,
+        about.max_length,
+        cache=cache_folder() / "tokens",
+        poll=room.poll,
+        notice=room.log.notice,
+    )
+    none = np.zeros(count, np.int32)
+    logits = predict(
+        make_forward(teacher.bert),
+        replicate(teacher.params, room.mesh),
+        make_table(Examples(none, texts, none), tokens),
+        buckets=about.buckets,
+        mesh=room.mesh,
+        poll=room.poll,
+    ).astype(np.float64)
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    largest: np.ndarray = (shares / shares.sum(1, keepdims=True)).max(1)
+    return largest
+
+
+def _show(path: Path, added: Added) -> None:
+    """Some of the added rows, evenly from all of them, each with the row it was made of."""
+    first, count = added.counts["original"], len(added.source)
+    step = max(1, -(-(count - first) // SAMPLE))
+    lines = [
+        json.dumps(
+            {
+                "row": int(added.examples.row[at]),
+                "source": int(added.source[at]),
+                "label": added.examples.labels[at].tolist(),
+                "texts": [column[at] for column in added.examples.texts],
+            },
+            ensure_ascii=False,
+        )
+        for at in range(first, count, step)
+    ]
+    write_atomic(path, "".join(f"{line}\n" for line in lines))
+
+
+def _digest(train: Examples) -> str:
+    total = hashlib.sha256(train.row.astype("<i4").tobytes())
+    for column in train.texts:
+        lengths = np.fromiter(map(len, column), dtype="<i8", count=len(column))
+        total.update(lengths.tobytes())
+        total.update("".join(column).encode("utf-8", "surrogatepass"))
+    return total.hexdigest()
