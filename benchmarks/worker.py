@@ -16,6 +16,8 @@ KINDS = {
     "textbrewer": ("benchmarks.textbrewer_peer", "Training"),
     "our_inference": ("benchmarks.ours", "Inference"),
     "torch_inference": ("benchmarks.peers", "Inference"),
+    "our_bilstm": ("benchmarks.bilstm", "Ours"),
+    "torch_bilstm": ("benchmarks.bilstm", "Torch"),
 }
 """Where the workers are. Each has threads(), check(), warm() and block()."""
 

@@ -1,4 +1,5 @@
-"""The losses of other implementations as config.method, so that published settings carry over.
+"""The losses of other implementations as config.method, and their BiLSTMs as config.student, so
+that published settings carry over.
 
     config.method = presets.kd("paddle", classes=2, alpha=0.8, temperature=10.0)
 
@@ -11,6 +12,7 @@ is batch_size times ours, of which Adam sees nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -100,3 +102,90 @@ PKD: dict[str, Callable[[int, float, float, float, int], ConfigDict]] = {
     ),
 }
 """A row for each implementation, of (classes, alpha, temperature, beta, length)."""
+
+
+def bilstm(name: str, **changes: Any) -> ConfigDict:
+    """config.student of a BiLSTM by the name of a row of STUDENTS.
+
+    Args:
+      changes: of what the row or PLAIN says; see jaxdistill.bilstm_section.BiLstmConfig.
+    """
+    return ConfigDict({**PLAIN, **STUDENTS[name], **changes})
+
+
+PLAIN: dict[str, Any] = {
+    "view": "wordpieces",
+    "lower": True,
+    "vocabulary": "",  # the words of the train texts
+    "vocabulary_size": 0,  # no limit
+    "min_count": 1,
+    "max_words": 128,
+    "vectors": "pretrained",
+    "width": 300,
+    "channels": 1,
+    "hidden": 300,
+    "directions": 2,
+    "pooling": "final",
+    "pairs": "product",
+    "dense": 300,
+    "activation": "tanh",
+    "embedding_dropout": 0.0,
+    "encoder_dropout": 0.0,
+    "head_dropout": 0.0,
+}
+"""What the rows of STUDENTS do not say."""
+
+
+STUDENTS: dict[str, dict[str, Any]] = {
+    "tang": {
+        "view": "words",
+        "channels": 2,
+        "hidden": 150,
+        "dense": 200,
+        "activation": "relu",
+    },
+    "paddle": {"pairs": "sum"},
+    "paddle_zh": {"view": "jieba", "lower": False, "vectors": "random", "pairs": "sum"},
+    "oneflow": {
+        "view": "words",
+        "vocabulary_size": 10_000,
+        "max_words": 32,
+        "vectors": "random",
+        "directions": 1,
+        "dense": 400,
+        "activation": "relu",
+        "head_dropout": 0.5,
+    },
+    "qiangsiwei": {
+        "view": "jieba",
+        "max_words": 50,
+        "vectors": "random",
+        "width": 256,
+        "hidden": 256,
+        "dense": 0,
+        "embedding_dropout": 0.2,
+    },
+    "taishan1994": {
+        "view": "characters",
+        "lower": False,
+        "vocabulary_size": 5_000,
+        "max_words": 256,
+        "vectors": "random",
+        "hidden": 384,
+        "pooling": "max",
+        "dense": 0,
+    },
+    "xiaopp123": {
+        "view": "jieba",
+        "max_words": 50,
+        "vectors": "random",
+        "width": 64,
+        "hidden": 128,
+        "dense": 0,
+        "embedding_dropout": 0.2,
+    },
+}
+"""The BiLSTMs of other implementations, where they differ from PLAIN. Where those read
+padding, this one does not; dropout that they set between the layers of an LSTM of one layer, and
+that therefore does nothing there, is none here; a pair is two texts here, where OneFlow joins it
+into one; vectors that they load and do not use (002) are random."""

@@ -12,12 +12,18 @@ from jaxdistill.errors import UserError
 from jaxdistill.models.arithmetic import PRECISIONS
 from jaxdistill.models.attention import fused_runs
 from jaxdistill.models.bert import Bert, BertShape, initial_params
+from jaxdistill.models.bilstm import BiLstm, BiLstmShape, initial_bilstm
 
-MODELS = {"bert": (BertShape, Bert)}
+Model = Bert | BiLstm
+Shape = BertShape | BiLstmShape
+MODELS: dict[str, tuple[type[Any], type[Any]]] = {
+    "bert": (BertShape, Bert),
+    "bilstm": (BiLstmShape, BiLstm),
+}
 """The architectures by the name a run's model.json gives: what fixes the shape, and the module."""
 
 
-def build(name: str, shape: Mapping[str, Any], precision: str, *, scores: bool = False) -> Bert:
+def build(name: str, shape: Mapping[str, Any], precision: str, *, scores: bool = False) -> Model:
     """The module of a description such as model.json holds.
 
     Args:
@@ -30,18 +36,37 @@ def build(name: str, shape: Mapping[str, Any], precision: str, *, scores: bool =
         raise UserError(f"Model {name!r} is not one of {', '.join(MODELS)}.")
     if precision not in PRECISIONS:
         raise UserError(f"Precision {precision!r} is not one of {', '.join(PRECISIONS)}.")
-    make_shape, module = MODELS[name]
-    described = make_shape(**shape)
+    described = MODELS[name][0](**shape)
+    on_cpu = jax.default_backend() == "cpu"
+    if isinstance(described, BiLstmShape):
+        return BiLstm(described, precision, together=not on_cpu)
     fused = not scores and fused_runs(described.width // described.heads, precision)
-    return module(described, precision, unroll=jax.default_backend() == "cpu", fused=fused)
+    return Bert(described, precision, unroll=on_cpu, fused=fused)
 
 
-def describe(model: Bert) -> tuple[str, dict[str, Any]]:
+def name_of(shape: Shape) -> str:
+    """The key of MODELS whose shape it is."""
+    return next(name for name, (known, _) in MODELS.items() if known is type(shape))
+
+
+def describe(model: Model) -> tuple[str, dict[str, Any]]:
     """Name and shape as plain data; the inverse of build but for the precision."""
-    name = next(name for name, (_, module) in MODELS.items() if module is type(model))
-    return name, dataclasses.asdict(model.shape)
+    return name_of(model.shape), dataclasses.asdict(model.shape)
 
 
-def abstract_params(model: Bert) -> Any:
+def in_words(shape: Shape) -> str:
+    """An architecture and its size, for people."""
+    if isinstance(shape, BiLstmShape):
+        kind = "BiLSTM" if shape.directions == 2 else "LSTM"
+        return f"{kind} {shape.width * shape.channels}-{shape.hidden}, {shape.vocab:,} words"
+    return f"BERT {shape.layers}x{shape.width}"
+
+
+def draw(model: Model, key: jax.Array) -> Any:
+    """New parameters of the model."""
+    return initial_bilstm(model, key) if isinstance(model, BiLstm) else initial_params(model, key)
+
+
+def abstract_params(model: Model) -> Any:
     """The model's parameter tree with jax.ShapeDtypeStruct as leaves; computes nothing."""
-    return jax.eval_shape(lambda: initial_params(model, jax.random.key(0)))
+    return jax.eval_shape(lambda: draw(model, jax.random.key(0)))

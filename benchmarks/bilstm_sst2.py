@@ -1,0 +1,96 @@
+"""The BiLSTM on real SST-2: alone, distilled, distilled with augmentation, by its word vectors.
+
+    python -m benchmarks.bilstm_sst2 --data GLUE --checkpoint CHECKPOINT --glove GLOVE
+        [--work runs/bilstm_sst2] [--rows 0 --seeds 0 --copies 20]
+
+All of a seed learn from one teacher, fine-tuned from CHECKPOINT. GLOVE is a text file of vectors.
+Vectors: "random"; "glove", whose words are whole words; "derived", the word-piece table of
+CHECKPOINT reduced to 300. Each run is a run folder WORK/<seed>/<vectors>[_augmented], made by
+jaxdistill.main from configs/bilstm_sst2.py; its folder "alone" is the twin, the same BiLSTM trained
+as long on the labels alone. What is finished is reused, and after a SIGTERM or a crash the same
+command goes on. Nothing is tuned; dev is scored after every epoch and the best is reported, chosen
+on the very rows that it is reported on.
+
+Prints a table, and writes it to WORK/table.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.campaign import table
+from benchmarks.common import machine
+from benchmarks.finishing import Flags, finish
+from jaxdistill.files import write_atomic
+
+VECTORS = ("random", "glove", "derived")
+
+
+def main() -> None:
+    """Parses the command line, trains what is missing, prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="the folder with SST-2/train.tsv")
+    parser.add_argument("--checkpoint", required=True, help="where the teacher starts")
+    parser.add_argument("--glove", required=True, help="vectors of 50 numbers, a word a line")
+    parser.add_argument("--work", default="runs/bilstm_sst2", help="the folder of the runs")
+    parser.add_argument("--rows", type=int, default=20_000, help="of the train set; 0: all")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--vectors", nargs="+", default=list(VECTORS), choices=VECTORS)
+    parser.add_argument("--copies", type=int, default=5, help="n_iter of the augmentation")
+    parser.add_argument("--epochs", type=int, default=6, help="of the BiLSTMs; the teacher's: 3")
+    args = parser.parse_args()
+    work = Path(args.work).expanduser().resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    runs: dict[str, list[Path]] = {}
+    for seed in args.seeds:
+        teacher = work / str(seed) / "teacher"
+        flags = {**common(args, seed), "model.source": args.checkpoint}
+        found = {"teacher": finish("configs/teacher_sst2.py", teacher, flags)}
+        for vectors in args.vectors:
+            run = learn(args, work / str(seed) / vectors, seed, given(args, vectors))
+            made = {"augment.name": "tang", "augment.copies": args.copies, "baseline": False}
+            more = learn(
+                args,
+                work / str(seed) / f"{vectors}_augmented",
+                seed,
+                {**given(args, vectors), **made},
+            )
+            found |= {f"{vectors}, alone": run / "alone", f"{vectors}, distilled": run}
+            found[f"{vectors}, augmented"] = more
+        for name, run in found.items():
+            runs.setdefault(name, []).append(run)
+    twins = {name: f"{name.split(',')[0]}, alone" for name in runs if name.endswith("ed")}
+    rows = f"{args.rows:,}" if args.rows else "all"
+    heading = (
+        f"SST-2, {rows} train rows, seeds {args.seeds}, {args.epochs} epochs, {args.copies} copies "
+        f"of each row for the augmentation. {machine()}."
+    )
+    text = f"{heading}\n\n{table(runs, twins)}"
+    write_atomic(work / "table.md", text)
+    print(f"\n{text}")
+
+
+def common(args: argparse.Namespace, seed: int) -> Flags:
+    """What all runs of a seed share."""
+    folder = Path(args.data).expanduser().resolve()
+    return {"seed": seed, "data.folder": folder, "data.train_rows": args.rows}
+
+
+def given(args: argparse.Namespace, vectors: str) -> Flags:
+    """The flags of the word vectors."""
+    if vectors == "glove":
+        name = Path(args.glove).expanduser().resolve()
+        return {"student.view": "words", "student.vectors": name, "student.width": 50}
+    return {"student.vectors": "random" if vectors == "random" else "pretrained"}
+
+
+def learn(args: argparse.Namespace, run: Path, seed: int, flags: Flags) -> Path:
+    """A finished run of configs/bilstm_sst2.py, whose teacher is beside it."""
+    plans = {"stages.kd.epochs": args.epochs, "alone.epochs": args.epochs}
+    whole = {"teacher.run": run.parent / "teacher", "baseline": True, **plans, **flags}
+    return finish("configs/bilstm_sst2.py", run, {**common(args, seed), **whole})
+
+
+if __name__ == "__main__":
+    main()

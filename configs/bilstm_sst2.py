@@ -1,0 +1,53 @@
+"""A BiLSTM distilled from BERT on SST-2 (Tang et al. 2019): 300 numbers a word, 300 a direction.
+
+    python -m jaxdistill.main --config configs/bilstm_sst2.py
+
+Fine-tunes the teacher first if runs/teacher_sst2 holds no finished run. Without network:
+
+    python -m jaxdistill.main --config configs/bilstm_sst2.py \
+        --config.data.folder=glue --config.teacher.source=bert-base-uncased
+
+The shape is seed 000's (Paddle); word vectors are those of the teacher's checkpoint, reduced to 300
+numbers, the optimizer is Adam, and there is dropout. As in its `bert_distill.py --task_name sst-2`
+(dev 0.8853 published, the teacher 0.9300), with Google's vectors for the word pieces they know:
+
+    --config.student.vectors=GoogleNews-vectors-negative300.bin --config.student.embedding_dropout=0
+        --config.student.head_dropout=0 --config.stages.kd.optimizer=adadelta
+        --config.stages.kd.learning_rate=1.0 --config.stages.kd.betas="(0.9,0.95)"
+        --config.stages.kd.epsilon=1e-6 --config.stages.kd.schedule=constant
+        --config.stages.kd.clip=0
+
+The paper's shape (test 0.907, from BERT-large): presets.STUDENTS["tang"], which is
+
+    --config.student.view=words --config.student.channels=2 --config.student.hidden=150
+        --config.student.dense=200 --config.student.activation=relu
+
+Both train on 20 times as many texts, made of the train texts. Not measured here. The same BiLSTM on
+labels alone: configs/student_bilstm_sst2.py, or --config.baseline=True.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxdistill import presets, recipes
+
+
+def get_config() -> ConfigDict:
+    stage = recipes.plan(
+        epochs=6,
+        batch_size=128,
+        optimizer="adam",
+        learning_rate=1e-3,
+        epsilon=1e-8,
+        warmup=0.0,
+        weight_decay=0.0,
+        eval_steps=0,
+    )
+    return recipes.distilled(
+        "bilstm",
+        "sst2",
+        student=presets.bilstm("paddle", embedding_dropout=0.3, head_dropout=0.3),
+        method=presets.kd("paddle_bilstm", classes=2, alpha=0.0, temperature=1.0),
+        stages={"kd": stage},
+        alone=stage,
+        buckets=(8, 16, 24, 32, 48, 64, 128),
+    )
