@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from jaxdistill.errors import UserError
+from jaxdistill.network import unreachable
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -41,6 +42,10 @@ def download(source: str) -> Path:
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
     try:
+        # Asked by itself: no timeout of the client covers the look-up of the name.
+        silent = unreachable(datasets=False)
+        if silent:
+            raise OSError(silent)
         siblings = HfApi().model_info(source, timeout=_TIMEOUT).siblings or []
         names = {sibling.rfilename for sibling in siblings}
         weights = _SAFETENSORS if names & set(_SAFETENSORS) else _PICKLES

@@ -1,0 +1,88 @@
+"""Rows to be answered, in blocks, in order: no more than a block of them is ever in memory."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import select
+from collections.abc import Iterable, Iterator
+
+from jaxdistill.data.rows import Row, from_line, place
+from jaxdistill.data.task import Task
+from jaxdistill.errors import UserError
+
+Texts = tuple[list[str], ...]
+"""The rows of a block: one list of N strings or two, as in Examples."""
+
+BLOCK = 4096
+"""Rows of a block: enough for every length bucket to fill batches of its own."""
+_PAUSE = 0.05
+"""Seconds without a new line after which those that a pipe has brought are answered."""
+_READ = 1 << 16
+_PIPE = "standard input"
+
+
+def blocked(rows: Iterable[Row], size: int = BLOCK) -> Iterator[Texts]:
+    """The rows in blocks of `size`, the last one smaller. What precedes a bad row comes first."""
+    block: list[Row] = []
+    try:
+        for row in rows:
+            block.append(row)
+            if len(block) == size:
+                yield _columns(block)
+                block = []
+    except UserError:
+        if block:
+            yield _columns(block)
+        raise
+    if block:
+        yield _columns(block)
+
+
+def piped(task: Task, descriptor: int, size: int = BLOCK) -> Iterator[Texts]:
+    """The lines of a pipe, as those of a .txt, in blocks of what has arrived, `size` at most.
+
+    So a line that comes alone is answered at once, and a flood of them in whole blocks.
+    """
+    row = 0
+    for lines in _arrived(descriptor, size):
+        numbered = enumerate(lines, start=row)
+        yield from blocked(
+            (from_line(task, _PIPE, n, _decode(n, line)) for n, line in numbered), size
+        )
+        row += len(lines)
+
+
+def _columns(rows: list[Row]) -> Texts:
+    return tuple(map(list, zip(*rows, strict=True)))
+
+
+def _decode(row: int, line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{place(_PIPE, row, row + 1)}: the byte 0x{line[error.start]:02x} is not UTF-8. "
+            f"Convert the texts first, for example with iconv -f gb18030 -t utf-8."
+        ) from error
+
+
+def _arrived(descriptor: int, size: int) -> Iterator[list[bytes]]:
+    """Whole lines in the order of their arrival; waits for the first one of each list."""
+    lines: list[bytes] = []
+    rest, first = b"", True
+    while data := os.read(descriptor, _READ):
+        *whole, rest = (rest + data).split(b"\n")
+        if first and whole:
+            whole[0], first = whole[0].removeprefix(codecs.BOM_UTF8), False
+        lines += whole
+        while len(lines) >= size:
+            yield lines[:size]
+            lines = lines[size:]
+        if lines and not select.select([descriptor], [], [], _PAUSE)[0]:
+            yield lines
+            lines = []
+    if rest:
+        lines.append(rest.removeprefix(codecs.BOM_UTF8) if first else rest)
+    if lines:
+        yield lines
