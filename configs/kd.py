@@ -9,11 +9,11 @@ version published on dev, with settings of each task's own: QQP 0.914, RTE 0.632
 from ml_collections import ConfigDict
 
 from jaxdistill import presets, recipes
-from jaxdistill.data.tasks import find_task
+from jaxdistill.data.tasks import known_task
 
 
 def get_config(task: str = "") -> ConfigDict:
-    about = find_task(task)
+    about = known_task(task)
     stage = recipes.plan(epochs=4, learning_rate=5e-5, weight_decay=0.0)
     return recipes.distilled(
         "kd",

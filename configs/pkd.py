@@ -9,11 +9,11 @@ version published on dev, with settings of each task's own: QQP 0.916, RTE 0.650
 from ml_collections import ConfigDict
 
 from jaxdistill import presets, recipes
-from jaxdistill.data.tasks import find_task
+from jaxdistill.data.tasks import known_task
 
 
 def get_config(task: str = "") -> ConfigDict:
-    about = find_task(task)
+    about = known_task(task)
     settings = {"alpha": 0.9, "temperature": 10.0, "beta": 700.0}
     stage = recipes.plan(epochs=8, learning_rate=5e-5, weight_decay=0.0)
     return recipes.distilled(

@@ -7,11 +7,14 @@ intensity, what others said. The same in Chinese:
 
     launch/quickstart.sh --workdir=runs/quickstart_zh --config.task=reviews_zh \
         --config.teacher.recipe.task=reviews_zh --config.teacher.run=runs/quickstart_teacher_zh
+
+With rows made of the train rows, which the teacher labels: --config.augment.name=tang.
 """
 
 from ml_collections import ConfigDict
 
 from jaxdistill import recipes
+from jaxdistill.augmentation import augment
 
 BUCKETS = (16, 32, 48)
 
@@ -38,6 +41,7 @@ def get_config() -> ConfigDict:
     config.teacher = recipes.teacher("runs/quickstart_teacher", get_teacher(), margin=0.1)
     config.student = recipes.start("random", layers=2, width=64, heads=4, inner=128, dropout=0.1)
     config.data = recipes.data(max_length=48, buckets=BUCKETS)
+    config.augment = augment("reviews", "", chinese=False)
     config.method = ConfigDict(
         {
             "name": "tinybert",

@@ -9,14 +9,14 @@ published on dev, with more epochs: QQP 0.858, RTE 0.617. Not measured here.
 from ml_collections import ConfigDict
 
 from jaxdistill import recipes
-from jaxdistill.data.tasks import find_task
+from jaxdistill.data.tasks import known_task
 
 
 def get_config(task: str = "") -> ConfigDict:
     stage = recipes.plan(epochs=4, learning_rate=5e-5, weight_decay=0.0)
     return recipes.distilled(
         "student",
-        find_task(task).name,
+        known_task(task).name,
         student=recipes.start("pretrained", layers=6, pick="first"),
         method=ConfigDict({"name": "finetune"}),
         stages={"finetune": stage},

@@ -11,8 +11,8 @@ published on dev: SST-2 0.922, QQP 0.910, MRPC 0.868 (elsewhere 0.892), RTE 0.69
 from ml_collections import ConfigDict
 
 from jaxdistill import recipes
-from jaxdistill.data.tasks import find_task
+from jaxdistill.data.tasks import known_task
 
 
 def get_config(task: str = "") -> ConfigDict:
-    return recipes.finetuned(find_task(task).name)
+    return recipes.finetuned(known_task(task).name)

@@ -9,13 +9,13 @@ QQP 0.883, MRPC 0.718, RTE 0.557. Not measured here.
 from ml_collections import ConfigDict
 
 from jaxdistill import recipes
-from jaxdistill.data.tasks import find_task
+from jaxdistill.data.tasks import known_task
 
 WEIGHT_DECAY = {"cola": 0.01, "mrpc": 0.001}
 
 
 def get_config(task: str = "") -> ConfigDict:
-    name = find_task(task).name
+    name = known_task(task).name
     decay = WEIGHT_DECAY[name] if name in WEIGHT_DECAY else 1e-4
     stage = recipes.plan(epochs=5, learning_rate=1e-5, weight_decay=decay)
     return recipes.distilled(

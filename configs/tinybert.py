@@ -11,13 +11,13 @@ Published on test, with 4 layers of 312 and augmented data: MRPC 0.864 (F1), RTE
 from ml_collections import ConfigDict
 
 from jaxdistill import recipes
-from jaxdistill.data.tasks import find_task
+from jaxdistill.data.tasks import known_task
 
 
 def get_config(task: str = "") -> ConfigDict:
     return recipes.distilled(
         "tinybert",
-        find_task(task).name,
+        known_task(task).name,
         student=recipes.start("teacher", layers=3, pick="skip"),
         method=recipes.tinybert(),
         stages={

@@ -18,7 +18,8 @@ from jaxdistill.types import Batch, GradFn, Metrics, Params, Progress
 TABLE = "student/embeddings/word/embedding"
 """[V, D], what scope "table" moves."""
 SHIFT = "student/embeddings/shift"
-"""[B, T, D], what scope "tokens" moves: models add it to the embeddings that they look up."""
+"""[B, T, D], or [B, S, W, D] where words are read, what scope "tokens" moves: models add it to the
+embeddings that they look up."""
 
 
 def adversarial(
@@ -38,7 +39,6 @@ def adversarial(
     Adds to the metrics: "adversarial_loss" at the last point, and "perturbation", the length of
     the last move from the start (of scope "tokens" the mean over examples).
     """
-    axes = None if scope == "table" else (1, 2)
     path = TABLE if scope == "table" else SHIFT
 
     def attacked(
@@ -47,8 +47,10 @@ def adversarial(
         flat = flatten(trained)
         if scope == "tokens":
             width = flatten(merge(trained, frozen))[TABLE].shape[1]
-            flat[SHIFT] = jnp.zeros((*batch.input_ids.shape, width))
+            read = batch.input_ids if batch.words is None else batch.words
+            flat[SHIFT] = jnp.zeros((*read.shape, width))
         origin = flat[path]
+        axes = None if scope == "table" else tuple(range(1, origin.ndim))
 
         def at(point: jax.Array) -> tuple[Any, dict[str, Any]]:
             moved = unflatten({**flat, path: point})

@@ -31,6 +31,22 @@ class Bench(NamedTuple):
     mesh: Mesh
     log: RunLog
     signals: Signals
+    augmented: Table | None = None
+    """The train rows and those that were added to them."""
+
+
+def of_tokens(bench: Bench) -> Bench:
+    """The bench for a BiLSTM's teacher: its batches are as wide as tokens need, without words."""
+    tables = {split: table._replace(words=None) for split, table in bench.tables.items()}
+    return bench._replace(tables=tables)
+
+
+def train_table(bench: Bench, stage: str) -> Table:
+    """What a stage trains on: the train rows, with those that were added if it is to have them."""
+    about = bench.config.augment
+    if bench.augmented is None or (about and about.stages and stage not in about.stages):
+        return bench.tables["train"]
+    return bench.augmented
 
 
 def material(bench: Bench) -> str:
@@ -38,12 +54,12 @@ def material(bench: Bench) -> str:
     return bench.config.data.corpus or bench.task.name
 
 
-def dev_logits(bench: Bench, forward: Forward, params: Params) -> np.ndarray:
-    """Logits [N, C] of the dev split, in its order."""
+def dev_logits(bench: Bench, forward: Forward, params: Params, split: str = "dev") -> np.ndarray:
+    """Logits [N, C] of the dev split, or of another that the bench has, in its order."""
     return predict(
         forward,
         replicate(params, bench.mesh),
-        bench.tables["dev"],
+        bench.tables[split],
         buckets=bench.config.data.buckets,
         mesh=bench.mesh,
         poll=bench.signals.poll,

@@ -14,7 +14,10 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
+from jaxdistill.augmentation import AugmentConfig, check_augment
+from jaxdistill.bilstm_section import BiLstmConfig, check_bilstm
 from jaxdistill.errors import UserError
+from jaxdistill.own_section import SHARED, check_own, take_unlabelled
 from jaxdistill.sections import Config, DataConfig, ModelConfig, TeacherConfig, section
 from jaxdistill.types import StagePlan
 
@@ -29,14 +32,16 @@ USAGE = (
 )
 
 
-SECTIONS = {
+SECTIONS: dict[str, type[Any]] = {
     "data": DataConfig,
     "model": ModelConfig,
     "student": ModelConfig,
     "teacher": TeacherConfig,
+    "augment": AugmentConfig,
     "alone": StagePlan,
 }
-"""The sections that are the keyword arguments of one constructor."""
+"""The sections that are the keyword arguments of one constructor; a model with a view of words is a
+BiLSTM."""
 
 
 def from_command_line(argv: list[str]) -> Config:
@@ -74,9 +79,18 @@ def checked(plain: dict[str, Any]) -> Config:
         plain["workdir"] = f"runs/{plain.get('name', 'run')}"
     if "name" not in plain.get("method", {}):
         raise UserError("config.method.name is missing: it says which method to run.")
+    take_unlabelled(plain)
+    if plain.get("augment", {}).get("name") == "none":
+        if plain.pop("augment")["text"]:  # without it the run is as one that knows of no such thing
+            raise UserError(
+                "config.augment.text is given and config.augment.name is none, which adds nothing. "
+                "Set config.augment.name=text, or tang or tinybert to make rows besides."
+            )
     wanted = ("student", "teacher") if "teacher" in plain else ("model",)
     for name, constructor in SECTIONS.items():
         if name in plain:
+            if constructor is ModelConfig and "view" in plain[name]:
+                constructor = BiLstmConfig
             plain[name] = section(constructor, plain[name], f"config.{name}")
         elif name in ("data", *wanted):
             raise UserError(f"config.{name} is missing. Compare with the recipes in configs/.")
@@ -100,6 +114,9 @@ def checked(plain: dict[str, Any]) -> Config:
     if config.baseline and config.alone is None:
         raise UserError("config.baseline is True, but config.alone, its plan, is missing.")
     _check_text(config)
+    check_own(config)
+    check_augment(config)
+    check_bilstm(config)
     return config
 
 
@@ -216,4 +233,9 @@ def _check_file(words: list[str]) -> None:
 def _explain(error: BaseException) -> str:
     first = error.args[0] if isinstance(error, KeyError) and error.args else error  # unquoted
     text = " ".join(str(first).split())
+    if (name := text.strip("'\"")) in SHARED:
+        return (
+            f"The recipe has no key {name!r} there. config.data.{name} is for files of your own: "
+            f"take configs/own_data.py or configs/METHOD.py:own, such as configs/kd.py:own."
+        )
     return f"The command line does not fit the config: {text or type(error).__name__}"

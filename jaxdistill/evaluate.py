@@ -19,7 +19,6 @@ def main(argv: list[str]) -> None:
     """The verb; argv as sys.argv."""
     args = parse(argv[1:])
     from jaxdistill.data.readers import print_notice, read_file, read_split
-    from jaxdistill.data.tasks import find_task
     from jaxdistill.inputs import make_split
     from jaxdistill.runs import open_run
     from jaxdistill.scoring import make_forward, predict, score
@@ -27,19 +26,25 @@ def main(argv: list[str]) -> None:
 
     run = open_run(Path(args.run), print_notice, stage=args.stage, precision=args.precision)
     about = run.description
-    task = find_task(about.task)
+    task = run.task
     folder = about.data_folder if args.folder is None else args.folder
     if args.data is None:
         examples = read_split(task, args.split, folder, print_notice)
     else:
         examples = read_file(task, args.data, print_notice)
-    if not task.regression and (examples.labels < 0).any():
+    if examples.unlabelled.any():
         raise UserError(
             f"The {args.split} split of {task.name} has no labels, so there is nothing to score. "
             f"Give a labelled file with --data, or score --split dev."
         )
     table = make_split(
-        examples, run.tokenizer, about.max_length, run.model.shape.vocab, print_notice, lambda: None
+        examples,
+        run.tokens if run.view is None else None,
+        about.max_length,
+        run.model.shape.vocab,
+        print_notice,
+        lambda: None,
+        run.view,
     )
     mesh = make_mesh()
     logits = predict(

@@ -8,7 +8,8 @@ import json
 import math
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -43,17 +44,18 @@ def canonical_json(value: Any) -> str:
     return text + "\n"
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Writes content (text as UTF-8) so that path holds the old bytes or the new, never a part.
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write, which takes path's place when the context ends: the old bytes or the new.
 
-    A temporary file in the same folder is flushed to the disk and renamed over path. Raises OSError
-    (disk full, no permission) and then leaves neither a temporary file nor a changed path.
+    It is a temporary file in the same folder, flushed to the disk and renamed over path. Raises
+    OSError (disk full, no permission); after that or any other exception inside the context there
+    is neither a temporary file nor a changed path.
     """
-    data = content.encode("utf-8") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -61,6 +63,15 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Writes content (text as UTF-8) so that path holds the old bytes or the new, never a part.
+
+    Raises OSError and leaves nothing behind, as replacing.
+    """
+    with replacing(path) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,9 +10,11 @@ from tokenizers import Tokenizer
 
 from jaxdistill.data.batches import Table, make_table
 from jaxdistill.data.corpus import read_corpus
-from jaxdistill.data.readers import Examples, cap, read_split
+from jaxdistill.data.own import check_apart
+from jaxdistill.data.readers import Examples, cap, is_there, read_split
 from jaxdistill.data.tasks import Task
-from jaxdistill.data.tokens import check_ids, tokenize
+from jaxdistill.data.tokens import Tokens, check_ids, tokenize
+from jaxdistill.data.views import View, read_words
 from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder, read_json, write_json
 from jaxdistill.sections import DataConfig
@@ -24,43 +26,60 @@ CAP_SEED = 0
 
 
 def read_splits(task: Task, data: DataConfig, notice: Notice) -> dict[str, Examples]:
-    """The train split, capped, and dev; of a corpus, what is held out of it."""
+    """The train split, capped, and dev, with dev_mismatched of MNLI where that is at hand; of a
+    corpus, what is held out of it.
+    """
     if data.corpus:
         assert data.held_out is not None, "checked() saw to it"
         splits = read_corpus(data.corpus, data.held_out, notice)
         return {**splits, "train": cap(splits["train"], data.train_rows, CAP_SEED)}
     train = read_split(task, "train", data.folder, notice)
-    return {
+    splits = {
         "train": cap(train, data.train_rows, CAP_SEED),
         "dev": read_split(task, "dev", data.folder, notice),
     }
+    if task.own:
+        check_apart(task, train, splits["dev"], notice)
+    for name in task.splits:
+        if name.startswith("dev_"):  # reported, and nothing is chosen by it
+            if is_there(task, name, data.folder):
+                splits[name] = read_split(task, name, data.folder, notice)
+            else:
+                notice(f"{task.name} {name} is not in {data.folder}: the report is without it")
+    return splits
 
 
 def make_split(
     examples: Examples,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     max_length: int,
     vocab: int,
     notice: Notice,
     poll: Callable[[], None],
+    view: View | None = None,
 ) -> Table:
     """Examples as a table ready to be batched.
 
     Args:
+      tokenizer: of a BERT, the student or a teacher; None where nobody reads tokens.
       max_length: tokens, special ones included; longer examples are cut.
-      vocab: rows of the model's word embedding; a token beyond it is a UserError.
+      vocab: rows of that BERT's word embedding; a token beyond it is a UserError.
       poll: called between chunks; it may raise to stop.
+      view: how a BiLSTM reads the texts.
     """
-    tokens = tokenize(
-        examples.texts,
-        tokenizer,
-        max_length,
-        cache=cache_folder() / "tokens",
-        poll=poll,
-        notice=notice,
-    )
-    check_ids(tokens, vocab)
-    return make_table(examples, tokens)
+    tokens: Tokens | None = None
+    if tokenizer is not None:
+        tokens = tokenize(
+            examples.texts,
+            tokenizer,
+            max_length,
+            cache=cache_folder() / "tokens",
+            poll=poll,
+            notice=notice,
+        )
+        check_ids(tokens, vocab)
+    words = None if view is None else read_words(examples.texts, view, notice=notice, poll=poll)
+    return make_table(examples, tokens, words)
 
 
 def same_data(folder: Path, splits: Mapping[str, Examples]) -> None:

@@ -25,6 +25,20 @@ def cross_entropy(logits: Array, labels: Array) -> jax.Array:
     )[:, 0]
 
 
+def binary_cross_entropy(logits: Array, targets: Array) -> jax.Array:
+    """The mean over C labels of -y log p - (1 - y) log(1 - p), p = sigmoid(logit), nats.
+
+    Args:
+      logits: [B, C].
+      targets: [B, C], y: 0 or 1, or a teacher's probabilities.
+
+    Returns:
+      [B]. The reduction is that of torch's BCEWithLogitsLoss.
+    """
+    wide = jnp.asarray(logits, jnp.float32)
+    return (jax.nn.softplus(wide) - wide * jnp.asarray(targets, jnp.float32)).mean(-1)
+
+
 def masked_cross_entropy(logits: Array, targets: Array, kept: Array) -> jax.Array:
     """The mean of -log softmax(logits)[target] over an example's masked tokens, nats.
 
@@ -83,6 +97,19 @@ def kl_divergence(student: Array, teacher: Array) -> jax.Array:
     log_q = jax.nn.log_softmax(student.astype(jnp.float32))
     p = jnp.exp(log_p)
     return jnp.where(p > 0, p * (log_p - log_q), 0.0).sum(-1)
+
+
+def binary_kl_divergence(student: Array, teacher: Array) -> jax.Array:
+    """The mean over C labels of p log(p / q) + (1 - p) log((1 - p) / (1 - q)), nats.
+
+    [B, C] twice -> [B]; p = sigmoid(teacher), q = sigmoid(student), logits divided by their
+    temperatures. Its gradient is that of binary_cross_entropy with targets p.
+    """
+    z, t = jnp.asarray(student, jnp.float32), jnp.asarray(teacher, jnp.float32)
+    p = jax.nn.sigmoid(t)
+    here = p * (jax.nn.log_sigmoid(t) - jax.nn.log_sigmoid(z))
+    there = (1 - p) * (jax.nn.log_sigmoid(-t) - jax.nn.log_sigmoid(-z))
+    return (here + there).mean(-1)
 
 
 def mean_squared_error(student: Array, teacher: Array) -> jax.Array:

@@ -11,9 +11,10 @@ import jax
 
 from jaxdistill.data.tasks import Task
 from jaxdistill.errors import UserError
+from jaxdistill.files import read_json
 from jaxdistill.manifest import parameters_sha256
 from jaxdistill.models.sources import Pretrained, align_labels, load_pretrained
-from jaxdistill.runs import is_run, open_run
+from jaxdistill.runs import Run, is_run, open_run
 
 Notice = Callable[[str], None]
 
@@ -71,12 +72,21 @@ def find_checkpoint(
     return dataclasses.replace(found, params=params)
 
 
+def origin_of(teacher: Run) -> str | None:
+    """config.model.source of a fine-tuned teacher; None where it is not known."""
+    plain = read_json(teacher.folder / "config.json")
+    if plain["method"]["name"] != "finetune" or plain["model"] is None:
+        return None
+    source: str = plain["model"]["source"]
+    return source
+
+
 def _from_run(folder: Path, stage: str | None, notice: Notice) -> Pretrained:
     """A finished run, or one of its stages, as a source like any other."""
     run = open_run(folder, notice, stage=stage, headless=True)
     labels = run.description.labels
     return Pretrained(
-        shape=run.model.shape,
+        shape=run.bert.shape,
         params=jax.device_get(run.params),
         has_classifier=not run.headless,
         has_pooler=True,

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from jaxdistill.errors import UserError
 from jaxdistill.methods import METHODS
-from jaxdistill.models.bert import Bert
-from jaxdistill.models.build import build
+from jaxdistill.models.build import Model, build, name_of
 from jaxdistill.runs import Run
 from jaxdistill.sections import section
 from jaxdistill.starts import Start
@@ -21,7 +20,7 @@ class Planned(NamedTuple):
 
     stage: Stage
     plan: StagePlan
-    model: Bert
+    model: Model
     """The student in the stage's precision."""
 
 
@@ -49,8 +48,10 @@ def make_stages(
     not ask for now is left alone: a method may run some of its stages only.
     """
 
-    def models(precision: str, scores: bool) -> tuple[Bert, Bert | None]:
-        student = build("bert", dataclasses.asdict(start.shape), precision, scores=scores)
+    def models(precision: str, scores: bool) -> tuple[Model, Model | None]:
+        student = build(
+            name_of(start.shape), dataclasses.asdict(start.shape), precision, scores=scores
+        )
         if teacher is None:
             return student, None
         about = teacher.description

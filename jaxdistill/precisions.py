@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jaxdistill.files import read_json, write_json
-from jaxdistill.models.bert import BertShape
-from jaxdistill.models.probe import runs
+from jaxdistill.models.bilstm import BiLstmShape
+from jaxdistill.models.build import Shape
+from jaxdistill.models.probe import lstm_runs, runs
 
 
-def settle(folder: Path, shape: BertShape, notice: Callable[[str], None], wanted: str) -> str:
+def settle(folder: Path, shape: Shape, notice: Callable[[str], None], wanted: str) -> str:
     """The wanted precision, or float32 where the machine does not run it.
 
     The first answer is kept in RUN/precisions.json: a run that is resumed, on another machine too,
@@ -19,7 +20,10 @@ def settle(folder: Path, shape: BertShape, notice: Callable[[str], None], wanted
     path = folder / "precisions.json"
     chosen: dict[str, str] = dict(read_json(path)) if path.is_file() else {}
     if wanted not in chosen:
-        able = runs(wanted, width=shape.width, inner=shape.inner, heads=shape.heads)
+        if isinstance(shape, BiLstmShape):
+            able = lstm_runs(wanted, width=shape.width * shape.channels, hidden=shape.hidden)
+        else:
+            able = runs(wanted, width=shape.width, inner=shape.inner, heads=shape.heads)
         if not able:
             notice(f"this machine does not compute in {wanted}: this run computes in float32")
         chosen[wanted] = wanted if able else "float32"

@@ -19,6 +19,7 @@ def with_vocabulary(method: Method, start: Start) -> Method:
     """The method, told of the tokenizer if it is one that masks words."""
     if not isinstance(method, Pretrain):
         return method
+    assert start.tokenizer is not None, "a BERT has one"
     tokenizer = load_tokenizer(start.tokenizer)
     vocabulary = masking_vocabulary(tokenizer, start.shape.vocab, str(start.tokenizer))
     return dataclasses.replace(method, vocabulary=vocabulary)
@@ -33,6 +34,7 @@ def check_words(method: Method, start: Start, table: Table) -> None:
     if not isinstance(method, Pretrain) or not method.whole_word:
         return
     assert method.vocabulary is not None, "with_vocabulary filled it in"
+    assert start.tokenizer is not None, "a BERT has one"
     ids = table.ids[~np.asarray(method.vocabulary.special)[table.ids]]
     going_on = np.asarray(method.vocabulary.continues)[ids].mean() if len(ids) else 0.0
     chinese = np.isin(ids, chinese_ids(load_tokenizer(start.tokenizer))).mean() if len(ids) else 0.0

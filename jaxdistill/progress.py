@@ -88,7 +88,8 @@ class Progress:
         seconds = now - then
         if seconds > 0:
             parts.append(f"{short((examples - examples0) / seconds)} ex/s")
-            parts.append(f"{short((tokens - tokens0) / seconds)} tok/s")
+            if tokens > tokens0:  # not everything that is counted has tokens
+                parts.append(f"{short((tokens - tokens0) / seconds)} tok/s")
             if step > step0:
                 parts.append(f"ETA {clock((self._total - step) * seconds / (step - step0))}")
         return "  ".join(part for part in parts if part)

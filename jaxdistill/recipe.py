@@ -16,20 +16,25 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdistill.bench import Bench, material
-from jaxdistill.data.tasks import find_task
+from jaxdistill.augmenting import augment
+from jaxdistill.bench import Bench, material, of_tokens
+from jaxdistill.data.tasks import known_task
 from jaxdistill.data.tokens import load_tokenizer
+from jaxdistill.data.views import write_view
 from jaxdistill.errors import UserError
 from jaxdistill.files import Lock, read_json, write_json
 from jaxdistill.inputs import make_split, read_splits, same_data
 from jaxdistill.log import RunLog
+from jaxdistill.makers import Room
 from jaxdistill.methods.finetune import Finetune
+from jaxdistill.models.build import in_words
+from jaxdistill.own_section import check_many, settled
 from jaxdistill.planning import make_method, make_stages
 from jaxdistill.precisions import settle
 from jaxdistill.preemption import Signals
 from jaxdistill.pretraining import check_words, with_vocabulary
 from jaxdistill.running import read_report, run_stages, save_report
-from jaxdistill.runs import Run, copy_tokenizer
+from jaxdistill.runs import WORDS, Run, copy_tokenizer
 from jaxdistill.sections import NOT_THE_RUN, Config
 from jaxdistill.sharding import check_batch_size, make_mesh
 from jaxdistill.starts import Start, make_start, make_twin
@@ -49,7 +54,7 @@ def ensure_run(config: Config) -> dict[str, Any]:
       Preempted: a signal came; the same call goes on from there.
     """
     folder = Path(os.path.expanduser(config.workdir))
-    task = find_task(config.task)
+    task = known_task(config.task)
     mesh = make_mesh()
     values = dict(config.method)
     name = values.pop("name")
@@ -61,39 +66,51 @@ def ensure_run(config: Config) -> dict[str, Any]:
         return read_report(folder)
     taught_by = _ensure_teacher(config)
     with Lock(folder), RunLog(folder) as log, Signals() as signals:
+        task = settled(task, config.data, log.notice)
+        check_many(config, task)
         splits = read_splits(task, config.data, log.notice)
         same_data(folder, splits)
         teaching = gather(config, task, taught_by, splits["train"], log)
         teacher = teaching.teacher
-        start = make_start(config, task, teacher, splits["train"].texts, folder, log.notice)
+        texts = splits["train"].texts
+        start = make_start(config, task, teacher, texts, folder, log.notice, signals.poll)
         twin = make_twin(config, task, teacher, start, log.notice) if config.baseline else None
         precision_of = partial(settle, folder, start.shape, log.notice)
         method = with_vocabulary(method, start)
         stages = make_stages(method, config.stages, start, teacher, precision_of)
         check_needs(stages, config.teacher)
-        copy_tokenizer(start.tokenizer, folder)
-        tokenizer = load_tokenizer(folder / "tokenizer")
+        tokenizer = None
+        if start.tokenizer:
+            copy_tokenizer(start.tokenizer, folder)
+            tokenizer = load_tokenizer(folder / "tokenizer")
         for run in (teacher, *teaching.others):
-            if run:
+            if run and tokenizer:
                 check_vocabularies(tokenizer.get_vocab(), run)
+        reader = start if start.view is None else teacher.bert if teacher else None  # of tokens
+        more: dict[str, Any] = {}
+        if config.augment:
+            room = Room(folder, task, teacher, tokenizer, mesh, log, signals.poll)
+            rows, more["augment"] = augment(config.augment, splits, room)
+            splits = {**splits, "augmented": rows}
         tables = {
             split: make_split(
                 examples,
-                tokenizer,
+                tokenizer if reader else None,
                 config.data.max_length,
-                start.shape.vocab,
+                reader.shape.vocab if reader else 0,
                 log.notice,
                 signals.poll,
+                start.view,
             )
             for split, examples in splits.items()
         }
+        augmented = tables.pop("augmented", None)
         check_words(method, start, tables["train"])
         write_json(folder / "config.json", config.plain())
-        bench = Bench(config, folder, task, tables, mesh, log, signals)
+        bench = Bench(config, folder, task, tables, mesh, log, signals, augmented)
         _announce(bench, start)
-        more: dict[str, Any] = {}
         if teacher:
-            more["teacher"] = check_teachers(bench, teaching)
+            more["teacher"] = check_teachers(of_tokens(bench), teaching)
         known = partial(answers, bench, teaching)
         report = run_stages(bench, name, method, stages, start, teacher, known)
         if twin:
@@ -116,13 +133,16 @@ def _train_alone(bench: Bench, start: Start, said: str) -> dict[str, Any]:
     folder = bench.folder / "alone"
     assert bench.config.alone is not None, "checked() saw to it"
     if not (folder / "report.json").is_file():
-        copy_tokenizer(bench.folder / "tokenizer", folder)
+        if start.tokenizer:
+            copy_tokenizer(bench.folder / "tokenizer", folder)
+        if start.view:
+            write_view(folder / WORDS, start.view)
         method = Finetune()
         precision_of = partial(settle, bench.folder, start.shape, bench.log.notice)
         plans = {"finetune": bench.config.alone}
         stages = make_stages(method, plans, start, None, precision_of)
         with RunLog(folder) as log:
-            alone = bench._replace(folder=folder, log=log)
+            alone = bench._replace(folder=folder, log=log, augmented=None)
             report = run_stages(
                 alone, "finetune", method, stages, start, None, lambda planned: None
             )
@@ -169,7 +189,7 @@ def _announce(bench: Bench, start: Start) -> None:
     train, dev = (len(bench.tables[name].row) for name in ("train", "dev"))
     total = sum(np.size(leaf) for leaf in flatten(start.params).values())
     bench.log.notice(
-        f"{bench.folder}: {material(bench)}, {train:,} train rows, {dev:,} dev; BERT "
-        f"{start.shape.layers}x{start.shape.width}, {total / 1e6:.2f}M parameters; "
+        f"{bench.folder}: {material(bench)}, {train:,} train rows, {dev:,} dev; "
+        f"{in_words(start.shape)}, {total / 1e6:.2f}M parameters; "
         f"{jax.device_count()} {jax.default_backend()} device(s); seed {bench.config.seed}"
     )

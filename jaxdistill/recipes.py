@@ -11,13 +11,18 @@ from typing import Any
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from jaxdistill.augmentation import augment
+from jaxdistill.data.chinese import CHINESE
+from jaxdistill.data.tasks import OWN
+from jaxdistill.own_section import own_files
+
 
 def frame(name: str, task: str) -> ConfigDict:
     """What every recipe begins with.
 
     Args:
       name: of the recipe; its run folder is runs/<name>.
-      task: a key of jaxdistill.data.tasks.TASKS.
+      task: a key of jaxdistill.data.tasks.TASKS, or "own".
     """
     config = ConfigDict()
     config.version = 1
@@ -118,29 +123,61 @@ def teacher(
     )
 
 
-FINE_TUNING = {
-    "cola": (5, 1e-5, 0.01),
-    "mrpc": (5, 3e-5, 0.001),
-    "rte": (5, 3e-5, 1e-4),
-    "sst2": (3, 5e-5, 0.01),
+_CHNSENTICORP = {"epochs": 3, "learning_rate": 3e-5, "eval_steps": 100}
+_DOMAIN = {
+    "epochs": 3,
+    "learning_rate": 2e-5,
+    "schedule": "constant",
+    "warmup": 0.0,
+    "clip": 0.0,
+    "eval_steps": 0,
 }
-"""By task: epochs, learning rate and weight decay of a whole BERT, where they are not FINE_TUNED.
+_THUCNEWS = {
+    "epochs": 10,
+    "learning_rate": 2e-5,
+    "betas": (0.9, 0.98),
+    "epsilon": 1e-8,
+    "clip": 0.0,
+}
+FINE_TUNED: dict[str, Any] = {"epochs": 5, "learning_rate": 2e-5, "weight_decay": 1e-4}
+FINE_TUNING: dict[str, dict[str, Any]] = {
+    "cola": {"epochs": 5, "learning_rate": 1e-5, "weight_decay": 0.01},
+    "mrpc": {"epochs": 5, "learning_rate": 3e-5, "weight_decay": 0.001},
+    "rte": {"epochs": 5, "learning_rate": 3e-5, "weight_decay": 1e-4},
+    "sst2": {"epochs": 3, "learning_rate": 5e-5, "weight_decay": 0.01},
+    "chnsenticorp": _CHNSENTICORP,
+    "chnsenticorp_dedup": _CHNSENTICORP,
+    "thucnews": _THUCNEWS,
+    "cnews": _THUCNEWS,
+    **dict.fromkeys(("hotel", "clothing", "fruit", "pda", "shampoo"), _DOMAIN),
+}
+"""By task: how a whole BERT is fine-tuned (keywords of plan), where that is not FINE_TUNED.
 
-Source: seed 004, run_train_teacher.sh; but SST-2's as measured here, where it has (3, 2e-5, 1e-4).
+Source: for GLUE seed 004, run_train_teacher.sh, but SST-2's as measured here, where it has (3,
+2e-5, 1e-4); for ChnSentiCorp seed 000's SST-2; for the review domains seed 002,
+bert_classification.py; for both of THUCNews seed 003, main.py.
 """
-FINE_TUNED = (5, 2e-5, 1e-4)
-CHECKPOINTS = {"reviews_zh": "bert-base-chinese"}
+CHECKPOINTS = dict.fromkeys(("reviews_zh", *(task.name for task in CHINESE)), "bert-base-chinese")
 """By task, where it is not bert-base-uncased."""
+LENGTHS = {"cnews": (64, 128, 256)}
+"""By task, the buckets, where they are not BUCKETS; the last one is max_length."""
+BUCKETS = (16, 32, 64, 128)
+
+
+def _data(task: str, buckets: tuple[int, ...], *, unlabelled: bool = False) -> ConfigDict:
+    """config.data of a task, with the keys for files of one's own where it is that."""
+    section = data(max_length=buckets[-1], buckets=buckets)
+    return own_files(section, unlabelled=unlabelled) if task == OWN.name else section
 
 
 def finetuned(task: str) -> ConfigDict:
     """The recipe of configs/teacher.py:<task>, which students of that task carry along."""
-    epochs, rate, decay = FINE_TUNING[task] if task in FINE_TUNING else FINE_TUNED
     config = frame(f"teacher_{task}", task)
     config.method = ConfigDict({"name": "finetune"})
     config.model = start(CHECKPOINTS[task] if task in CHECKPOINTS else "bert-base-uncased")
-    config.data = data(max_length=128, buckets=(16, 32, 64, 128))
-    stage = plan(epochs=epochs, learning_rate=rate, weight_decay=decay)
+    buckets = LENGTHS[task] if task in LENGTHS else BUCKETS
+    config.data = _data(task, buckets)
+    stage = plan(**(FINE_TUNING[task] if task in FINE_TUNING else FINE_TUNED))
     config.stages = ConfigDict({"finetune": stage})
     return config
 
@@ -153,7 +190,7 @@ def distilled(
     method: ConfigDict,
     stages: dict[str, ConfigDict],
     alone: ConfigDict,
-    buckets: tuple[int, ...] = (16, 32, 64, 128),
+    buckets: tuple[int, ...] | None = None,
 ) -> ConfigDict:
     """The recipe <name>_<task>, whose teacher is that of finetuned(task).
 
@@ -163,17 +200,45 @@ def distilled(
       stages: of plan(...), by the method's names.
       alone: of plan(...), for the same student on labels alone, which --config.baseline=True trains
         too.
+      buckets: those of the teacher by default.
     """
     config = frame(f"{name}_{task}", task)
     config.teacher = teacher(f"runs/teacher_{task}", finetuned(task))
     config.student = student
-    config.data = data(max_length=buckets[-1], buckets=buckets)
+    buckets = buckets or config.teacher.recipe.data.buckets
+    config.data = _data(task, buckets, unlabelled=True)
+    checkpoint = config.teacher.recipe.model.source
+    config.augment = augment(task, checkpoint, chinese=task in CHECKPOINTS)
     config.method = method
     # Copies: one plan given twice would be one section, and overriding it here change it there.
     each = {name: stage.copy_and_resolve_references() for name, stage in stages.items()}
     config.stages = ConfigDict(each)
     config.baseline = False
     config.alone = alone.copy_and_resolve_references()
+    return config
+
+
+def alone(
+    name: str,
+    task: str,
+    *,
+    model: ConfigDict,
+    stage: ConfigDict,
+    buckets: tuple[int, ...] | None = None,
+) -> ConfigDict:
+    """The recipe <name>_<task>, of a model that learns from labels and has no teacher.
+
+    Args:
+      model: of start(...) or presets.bilstm(...).
+      stage: of plan(...).
+      buckets: those of the task's teacher by default.
+    """
+    config = frame(f"{name}_{task}", task)
+    config.method = ConfigDict({"name": "finetune"})
+    config.model = model
+    buckets = buckets or (LENGTHS[task] if task in LENGTHS else BUCKETS)
+    config.data = _data(task, buckets)
+    config.stages = ConfigDict({"finetune": stage})
     return config
 
 

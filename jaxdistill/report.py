@@ -101,6 +101,9 @@ def markdown(report: Mapping[str, Any], curves: bool) -> str:
     facts: list[tuple[str, str]] = []
     if "teacher" in report and "run" in report["teacher"]:
         facts.append(("teacher", f"`{report['teacher']['run']}`"))
+    if "augment" in report:
+        counts = ", ".join(f"{count:,} {name}" for name, count in report["augment"].items())
+        facts.append(("train rows", counts))
     facts += [
         ("seed", str(report["seed"])),
         ("wall time", f"{clock(report['wall_seconds'])} ({report['wall_seconds']:.0f} s)"),

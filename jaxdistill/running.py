@@ -10,13 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdistill.bench import Bench, dev_logits, material, size_and_speed
+from jaxdistill.bench import Bench, dev_logits, material, size_and_speed, train_table
 from jaxdistill.checkpoint import Checkpoints
 from jaxdistill.data.batches import Epoch, batches
 from jaxdistill.files import read_json, write_json
 from jaxdistill.log import RunLog
 from jaxdistill.models.bert import Bert
-from jaxdistill.models.build import describe
+from jaxdistill.models.build import Model, describe
 from jaxdistill.planning import Planned
 from jaxdistill.report import write_report
 from jaxdistill.runs import (
@@ -26,6 +26,7 @@ from jaxdistill.runs import (
     open_run,
     write_description,
     write_predictions,
+    write_task,
 )
 from jaxdistill.scoring import (
     judge_split,
@@ -66,10 +67,11 @@ def run_stages(
     Args:
       answers: asked once for each stage that is not finished.
     """
-    model = stages[-1].model if stages else Bert(start.shape)
+    model = stages[-1].model if stages else Bert(start.bert)
     names = tuple(planned.stage.name for planned in stages) or (method_name,)
     labels = bench.task.labels if "classifier" in start.params else ()
     write_description(bench.folder, _description(bench, method_name, model, names, labels))
+    write_task(bench.folder, bench.task, {name: t.labels for name, t in bench.tables.items()})
     extras = _extras(bench, method, model, start, teacher)
     params: Params = {"student": start.params, "extras": extras}
     frozen = {} if teacher is None else {"teacher": teacher.params}
@@ -78,7 +80,7 @@ def run_stages(
     for number, planned in enumerate(stages):
         done = bench.folder / "checkpoints" / planned.stage.name / "done.json"
         known = None if done.is_file() else answers(planned)
-        train = bench.tables["train"]._replace(teacher=known)
+        train = train_table(bench, planned.stage.name)._replace(teacher=known)
         here = bench._replace(tables={**bench.tables, "train": train})
         still = frozen if known is None else {}  # a teacher that is not asked takes no memory
         evaluate = _evaluate(bench, planned, still)
@@ -94,7 +96,9 @@ def run_stages(
     return {**report, "selection": _selection(bench, stages[-1].stage if stages else None)}
 
 
-def _extras(bench: Bench, method: Method, model: Bert, start: Start, teacher: Run | None) -> Params:
+def _extras(
+    bench: Bench, method: Method, model: Model, start: Start, teacher: Run | None
+) -> Params:
     key = jax.random.fold_in(jax.random.key(bench.config.seed), EXTRAS)
     extras = dict(jax.device_get(method.extras(key, model, teacher and teacher.model)))
     if start.projection is None or "projection" not in extras:
@@ -162,7 +166,7 @@ def _surroundings(bench: Bench, evaluate: Evaluate, selection: str) -> Surroundi
 
 
 def _description(
-    bench: Bench, method: str, model: Bert, stages: tuple[str, ...], labels: tuple[str, ...]
+    bench: Bench, method: str, model: Model, stages: tuple[str, ...], labels: tuple[str, ...]
 ) -> Description:
     config, task = bench.config, bench.task
     name, shape = describe(model)
@@ -207,18 +211,21 @@ def _report(
     if run.headless:
         assert evaluate is not None, "a stage that left the classifier out"
         forward = make_encoder(run.model)
-        metrics = evaluate({**params, "student": run.params})
+        metrics = {"dev": evaluate({**params, "student": run.params})}
     else:
-        forward, dev = make_forward(run.model), bench.tables["dev"]
-        logits = dev_logits(bench, forward, run.params)
-        write_predictions(bench.folder / "predictions" / "dev.npz", dev.row, logits, dev.labels)
-        metrics = score(logits, dev.labels)
+        forward, metrics = make_forward(run.model), {}
+        for split, table in bench.tables.items():
+            if split.startswith("dev"):
+                logits = dev_logits(bench, forward, run.params, split)
+                path = bench.folder / "predictions" / f"{split}.npz"
+                write_predictions(path, table.row, logits, table.labels)
+                metrics[split] = score(logits, table.labels)
     folder = bench.folder / "checkpoints"
     return {
         "task": material(bench),
         "method": method,
         "seed": bench.config.seed,
-        "metrics": {"dev": metrics},
+        "metrics": metrics,
         "stages": [{"name": name, **read_json(folder / name / "done.json")} for name in stages],
         **size_and_speed(bench, forward, run),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",

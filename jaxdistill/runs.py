@@ -4,6 +4,8 @@ RUN/config.json    the config in force       RUN/model.json    what the verbs re
 RUN/tokenizer/     the tokenizer's files     RUN/checkpoints/<stage>/{latest,best}/<step>/
 RUN/metrics.jsonl  RUN/tensorboard/  RUN/predictions/<split>.npz
 RUN/report.json    RUN/report.md     RUN/curves.png    RUN/lock
+RUN/words/         what a BiLSTM reads: its view of texts and its vocabulary
+RUN/task.json      of files of one's own: where they are, their columns, the labels found in them
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +22,22 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from jaxdistill.checkpoint import Checkpoints
+from jaxdistill.data.own import counts, from_plain, to_plain
+from jaxdistill.data.tasks import Task, find_task
 from jaxdistill.data.tokens import load_tokenizer
+from jaxdistill.data.views import View, read_view
 from jaxdistill.errors import UserError
 from jaxdistill.files import read_json, write_atomic, write_json
 from jaxdistill.models.bert import Bert
-from jaxdistill.models.build import abstract_params, build
+from jaxdistill.models.build import Model, abstract_params, build
 from jaxdistill.models.huggingface import TOKENIZER_FILES
 from jaxdistill.trees import flatten
 from jaxdistill.types import Params
 
 VERSION = 1
 """Of model.json."""
+WORDS = "words"
+"""The folder in a run of what its BiLSTM reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +72,42 @@ class Run:
     folder: Path
     description: Description
     stage: str
-    model: Bert
+    model: Model
     params: Params
     """The student's parameters of the stage."""
-    tokenizer: Tokenizer
+    tokens: Tokenizer | None
+    """The tokenizer; None where nothing of a BiLSTM's run reads tokens."""
     record: dict[str, Any]
     """{"step", "metrics", ...} of the parameters."""
+    view: View | None = None
+    """How a BiLSTM reads texts; None for a BERT, which reads tokens."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of a BERT."""
+        assert self.tokens is not None, "a BERT has one"
+        return self.tokens
+
+    @property
+    def bert(self) -> Bert:
+        """The model. Raises UserError where it is none that can teach or be started from."""
+        if not isinstance(self.model, Bert):
+            raise UserError(
+                f"{self.folder} holds a BiLSTM, which can be evaluated, and can neither teach nor "
+                f"be started from: its words are its own. Give a run of a BERT."
+            )
+        return self.model
+
+    @property
+    def task(self) -> Task:
+        """What it was trained for."""
+        path = self.folder / "task.json"
+        if not path.is_file():
+            return find_task(self.description.task)
+        plain = read_json(path)
+        if plain["version"] != VERSION:
+            raise UserError(f"{path} is not of version {VERSION}, which this jaxdistill reads.")
+        return from_plain(plain)
 
     @property
     def headless(self) -> bool:
@@ -81,6 +118,18 @@ class Run:
 def write_description(folder: Path, description: Description) -> None:
     """Writes RUN/model.json."""
     write_json(folder / "model.json", dataclasses.asdict(description))
+
+
+def write_task(folder: Path, task: Task, labels: Mapping[str, np.ndarray]) -> None:
+    """Writes RUN/task.json where the task is one's own files, which nothing else describes.
+
+    Args:
+      labels: of each split, for people to see how many there are.
+    """
+    if task.own:
+        found = {split: counts(task, array) for split, array in labels.items()}
+        plain = {"version": VERSION, **to_plain(task), "counts": found}
+        write_json(folder / "task.json", plain)
 
 
 def read_description(folder: Path) -> Description:
@@ -138,15 +187,11 @@ def open_run(
         )
     model = build(description.model, description.shape, precision or description.precision)
     params = read_student(folder / "checkpoints" / stage / "best", model, notice)
-    run = Run(
-        folder,
-        description,
-        stage,
-        model,
-        params,
-        load_tokenizer(folder / "tokenizer"),
-        read_json(done),
-    )
+    tokenizer = None
+    if isinstance(model, Bert) or (folder / "tokenizer").is_dir():
+        tokenizer = load_tokenizer(folder / "tokenizer")
+    view = None if isinstance(model, Bert) else read_view(folder / WORDS, tokenizer)
+    run = Run(folder, description, stage, model, params, tokenizer, read_json(done), view)
     if run.headless and not headless:
         raise UserError(
             f"{folder} was trained on text alone ({description.method}) and has no classifier, so "
@@ -156,7 +201,7 @@ def open_run(
     return run
 
 
-def read_student(folder: Path, model: Bert, notice: Callable[[str], None]) -> Params:
+def read_student(folder: Path, model: Model, notice: Callable[[str], None]) -> Params:
     """The model's parameters from a folder of checkpoints of a whole run's parameters.
 
     With the masked-LM head where there is one; without classifier where the run has none.

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxdistill.data.batches import Table, batches
-from jaxdistill.metrics import classification, regression
+from jaxdistill.metrics import classification, multilabel, regression
 from jaxdistill.sharding import replicate, split
 from jaxdistill.types import Batch, LossFn, Metrics, Params, Progress
 
@@ -184,12 +184,17 @@ def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
     Args:
       logits: [N, C]; C = 1 is a regression.
-      labels: [N] class numbers, or targets.
+      labels: [N] class numbers, or targets; or [N, C] of 0 and 1, where a logit above 0 says that
+        a row has the label.
     """
     if logits.shape[1] == 1:
         predicted = logits[:, 0].astype(np.float64)
         loss = float(np.square(predicted - labels).mean())
         return {**regression(predicted, labels), "loss": loss}
+    if labels.ndim == 2:
+        wide = logits.astype(np.float64)
+        loss = float((np.logaddexp(0, wide) - wide * labels).mean())
+        return {**multilabel(wide > 0, labels), "loss": loss}
     shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(1))
     loss = float((log_sum - shifted[np.arange(len(labels)), labels]).mean())

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jaxdistill.augmentation import AugmentConfig
+from jaxdistill.bilstm_section import BiLstmConfig
 from jaxdistill.errors import UserError
 from jaxdistill.types import StagePlan
 
-NOT_THE_RUN = ("workdir", "checkpoint_minutes")
+NOT_THE_RUN = ("workdir", "checkpoint_minutes", "augment.workers")
 """Keys that may change between a run and its resumption."""
 
 
@@ -35,6 +37,25 @@ class DataConfig:
     the task, with dev held out."""
     held_out: float | None = None
     """Of pretrain alone: the share of a corpus' different texts that is held out."""
+    train: str | None = None
+    """Of the task "own" alone, as all that follows: a labelled file with a header, .csv, .tsv (or
+    .txt, split on tabs), .jsonl or .parquet."""
+    dev: str | None = None
+    """A file like it to choose the best by. Empty: a tenth of train is split off."""
+    test: str | None = None
+    """A file like it for `evaluate --split test`; training does not read it."""
+    text: str | None = None
+    """The column of the texts."""
+    text_pair: str | None = None
+    """The column of the second texts, where two are judged together."""
+    label: str | None = None
+    """The column of the label. Several stand with "|" between them, or as a JSON list."""
+    labels: str | None = None
+    """What they are: "classes", a "number" to predict, or "many" (any of some names). Empty: found
+    out, and said."""
+    unlabelled: str | None = None
+    """Of recipes with a teacher: texts without labels that it labels. The same as config.augment's
+    `text`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,20 +136,29 @@ class Config:
     ledger_steps: int
     """Steps between entries of the loss ledger in metrics.jsonl: the norm of each term's gradient,
     and its share of their sum. Each costs a backward pass per term; 0: none."""
-    model: ModelConfig | None = None
+    model: ModelConfig | BiLstmConfig | None = None
     """What a recipe without teacher trains."""
-    student: ModelConfig | None = None
+    student: ModelConfig | BiLstmConfig | None = None
     """What a recipe with a teacher trains."""
     teacher: TeacherConfig | None = None
+    augment: AugmentConfig | None = None
+    """What is added to the train rows; none: nothing."""
     baseline: bool = False
     """Also train the same student on the labels alone, by alone's plan."""
     alone: StagePlan | None = None
 
     @property
-    def start(self) -> ModelConfig:
+    def start(self) -> ModelConfig | BiLstmConfig:
         """The section that says where the trained model starts."""
         found = self.student if self.teacher else self.model
         assert found is not None, "checked() saw to it"
+        return found
+
+    @property
+    def bert(self) -> ModelConfig:
+        """That section, where it is a BERT's."""
+        found = self.start
+        assert isinstance(found, ModelConfig), "a BiLSTM starts in start_bilstm"
         return found
 
     @property
@@ -143,7 +173,13 @@ class Config:
     def identity(self) -> dict[str, Any]:
         """The config as plain data without the keys that may change on resuming."""
         plain = self.plain()
-        return {key: plain[key] for key in plain if key not in NOT_THE_RUN}
+        for name in NOT_THE_RUN:
+            *sections, key = name.split(".")
+            place = plain
+            for each in sections:
+                place = place[each] or {}
+            place.pop(key, None)
+        return plain
 
     def plain(self) -> dict[str, Any]:
         """The config as plain data, for RUN/config.json."""

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jaxdistill.bilstm_section import BiLstmConfig
+from jaxdistill.bilstm_start import Material, start_bilstm
 from jaxdistill.data.tasks import Task
 from jaxdistill.data.tokens import load_tokenizer
+from jaxdistill.data.views import View
 from jaxdistill.data.vocabulary import build_vocabulary, write_tokenizer
 from jaxdistill.errors import UserError
-from jaxdistill.files import read_json
 from jaxdistill.methods.layers import pick_layers
 from jaxdistill.models.bert import Bert, BertShape, initial_params
+from jaxdistill.models.build import Shape
 from jaxdistill.models.sources import complete
-from jaxdistill.origins import Notice, find_checkpoint
+from jaxdistill.origins import Notice, find_checkpoint, origin_of
 from jaxdistill.runs import Run
 from jaxdistill.sections import Config, ModelConfig
 from jaxdistill.trees import flatten
@@ -33,13 +36,21 @@ HEADS = 1 << 16
 class Start(NamedTuple):
     """Where a model's training starts."""
 
-    shape: BertShape
+    shape: Shape
     params: Params
     """Host arrays."""
-    tokenizer: Path
-    """A folder with the tokenizer's files."""
+    tokenizer: Path | None
+    """A folder with the tokenizer's files; None where nobody reads tokens."""
     projection: Params | None
     """TinyBERT's, where the source brings one."""
+    view: View | None = None
+    """How a BiLSTM reads texts."""
+
+    @property
+    def bert(self) -> BertShape:
+        """The shape of a BERT."""
+        assert isinstance(self.shape, BertShape), "a BiLSTM starts in start_bilstm"
+        return self.shape
 
 
 def make_start(
@@ -49,6 +60,7 @@ def make_start(
     texts: Sequence[Sequence[str]],
     folder: Path,
     notice: Notice,
+    poll: Callable[[], None] = lambda: None,
 ) -> Start:
     """What config.model or config.student names, fitted to the task's labels.
 
@@ -56,9 +68,14 @@ def make_start(
       teacher: what a student is cut from, and whose tokenizer a new one reads.
       texts: of the train split; a new model without teacher builds its vocabulary from them.
       folder: the run's, where such a vocabulary is written.
+      poll: called while a BiLSTM's words are looked for; it may raise to stop.
     """
     wanted, where = config.start, config.start_key
     key = jax.random.fold_in(jax.random.key(config.seed), HEADS)
+    if isinstance(wanted, BiLstmConfig):
+        material = Material(config, task, teacher, texts, folder, notice, poll)
+        found = start_bilstm(wanted, key, material)
+        return Start(found.shape, found.params, found.tokenizer, None, found.view)
     if wanted.source in CUT:
         start = _cut(wanted, where, _uncut(config, task, teacher, key, notice))
     elif config.method["name"] == "pretrain":
@@ -73,14 +90,14 @@ def make_start(
     if wanted.dropout is not None:
         rate = wanted.dropout
         shape = dataclasses.replace(
-            start.shape, dropout=rate, attention_dropout=rate, head_dropout=rate
+            start.bert, dropout=rate, attention_dropout=rate, head_dropout=rate
         )
         start = start._replace(shape=shape)
-    if start.shape.positions < config.data.buckets[-1]:
+    if start.bert.positions < config.data.buckets[-1]:
         raise UserError(
             f"The longest of config.data.buckets is {config.data.buckets[-1]} tokens, and "
-            f"{wanted.source} has {start.shape.positions} positions. Give buckets up to "
-            f"{start.shape.positions}, and a config.data.max_length that fits them."
+            f"{wanted.source} has {start.bert.positions} positions. Give buckets up to "
+            f"{start.bert.positions}, and a config.data.max_length that fits them."
         )
     return start
 
@@ -94,11 +111,11 @@ def _of_words(
     notice: Notice,
 ) -> Start:
     """A model that predicts words: with a masked-LM head, and without a classifier."""
-    wanted, where = config.start, config.start_key
+    wanted, where = config.bert, config.start_key
     if wanted.source == "random":
         widest = config.data.buckets[-1]
         start = _random(wanted, where, task, None, texts, folder, widest, key)
-        drawn = jax.jit(lambda k: initial_params(Bert(start.shape), k, mlm=True)["mlm"])(key)
+        drawn = jax.jit(lambda k: initial_params(Bert(start.bert), k, mlm=True)["mlm"])(key)
         body = {part: tree for part, tree in start.params.items() if part != "classifier"}
         return start._replace(params={**body, "mlm": jax.device_get(drawn)})
     found = find_checkpoint(wanted.source, where, task, notice, as_it_is=False)
@@ -135,7 +152,7 @@ def _random(
         "classes": task.outputs,
     }
     if teacher:
-        shape = dataclasses.replace(teacher.model.shape, **sizes)
+        shape = dataclasses.replace(teacher.bert.shape, **sizes)
         tokenizer = teacher.folder / "tokenizer"
     else:
         tokenizer = folder / "tokenizer"
@@ -157,11 +174,17 @@ def make_twin(
     A student cut from its fine-tuned teacher has learned from it already. Its twin is cut from the
     checkpoint that the teacher's own training started from, where there is one.
     """
-    wanted, where = config.start, config.start_key
+    if isinstance(config.start, BiLstmConfig):
+        free = config.start.vectors != "teacher"
+        said = "as the student, with the same word vectors" + (
+            "" if free else ", which are the fine-tuned teacher's, so it is not free of it"
+        )
+        return start, said
+    wanted, where = config.bert, config.start_key
     if wanted.source != "teacher":
         return start, f"as the student, from {wanted.source}"
     assert teacher is not None, "the student was cut from it"
-    origin = _origin(teacher)
+    origin = origin_of(teacher)
     if origin is None:
         said = (
             f"as the student, from layers of the fine-tuned teacher, so it is not free of it: what "
@@ -188,15 +211,15 @@ def _uncut(
     config: Config, task: Task, teacher: Run | None, key: jax.Array, notice: Notice
 ) -> Start:
     """The whole model that a student is cut from: the teacher, or what it was trained from."""
-    wanted, where = config.start, config.start_key
+    wanted, where = config.bert, config.start_key
     if teacher is None:
         raise UserError(
             f"{where}.source is {wanted.source}, and this recipe has no teacher. Name a checkpoint."
         )
     if wanted.source == "teacher":
         tokenizer = teacher.folder / "tokenizer"
-        return Start(teacher.model.shape, jax.device_get(teacher.params), tokenizer, None)
-    origin = _origin(teacher)
+        return Start(teacher.bert.shape, jax.device_get(teacher.params), tokenizer, None)
+    origin = origin_of(teacher)
     if origin is None:
         raise UserError(
             f"{where}.source is pretrained, and the teacher {teacher.folder} does not say which "
@@ -204,19 +227,10 @@ def _uncut(
             f"Choose {where}.source=teacher, or name a checkpoint."
         )
     if origin == "random":
-        shape = teacher.model.shape
+        shape = teacher.bert.shape
         params = jax.device_get(jax.jit(lambda k: initial_params(Bert(shape), k))(key))
         return Start(shape, params, teacher.folder / "tokenizer", None)
     return _whole(origin, where, task, key, notice, as_it_is=False)
-
-
-def _origin(teacher: Run) -> str | None:
-    """config.model.source of a fine-tuned teacher; None where it is not known."""
-    plain = read_json(teacher.folder / "config.json")
-    if plain["method"]["name"] != "finetune" or plain["model"] is None:
-        return None
-    source: str = plain["model"]["source"]
-    return source
 
 
 def _cut(wanted: ModelConfig, where: str, whole: Start) -> Start:
@@ -224,9 +238,9 @@ def _cut(wanted: ModelConfig, where: str, whole: Start) -> Start:
     if missing:
         raise UserError(f"{where}.source is {wanted.source}, which needs {' and '.join(missing)}.")
     assert wanted.layers and wanted.pick
-    rows = np.array(pick_layers(wanted.pick, whole.shape.layers, wanted.layers, where)) - 1
+    rows = np.array(pick_layers(wanted.pick, whole.bert.layers, wanted.layers, where)) - 1
     layers = jax.tree.map(lambda leaf: leaf[rows], whole.params["layers"])
-    shape = dataclasses.replace(whole.shape, layers=wanted.layers)
+    shape = dataclasses.replace(whole.bert, layers=wanted.layers)
     return whole._replace(shape=shape, params={**whole.params, "layers": layers}, projection=None)
 
 

@@ -15,6 +15,7 @@ from jaxdistill.config import checked
 from jaxdistill.data.tasks import Task
 from jaxdistill.errors import UserError
 from jaxdistill.models.sources import align_labels
+from jaxdistill.own_section import carried, without_unlabelled
 from jaxdistill.runs import Run, is_run, open_run, write_predictions
 from jaxdistill.scoring import Forward, make_forward, score
 from jaxdistill.sections import Config, DataConfig, ModelConfig, TeacherConfig
@@ -44,13 +45,17 @@ def teacher_config(config: Config) -> tuple[Config | None, Path]:
             f"config.teacher.run={about.run} holds no finished run, and the config carries no "
             f"config.teacher.recipe to train it by. Give a finished run or a classifier."
         )
-    recipe = checked(dict(about.recipe))
+    recipe = checked(carried(dict(about.recipe), config.data))
     if recipe.task != config.task:
         raise UserError(
             f"config.teacher.recipe is for task {recipe.task!r} and the student's task is "
             f"{config.task!r}."
         )
-    assert recipe.model is not None
+    if not isinstance(recipe.model, ModelConfig):
+        raise UserError(
+            "config.teacher.recipe trains a BiLSTM, and a teacher is a BERT. Give the recipe of "
+            "one, such as configs/teacher.py."
+        )
     source = about.source or recipe.model.source
     data = replace(recipe.data, folder=config.data.folder, train_rows=config.data.train_rows)
     return (
@@ -72,17 +77,19 @@ def _names_a_run(name: str) -> bool:
 def _as_it_is(config: Config, about: TeacherConfig, folder: Path) -> Config:
     """A run that adopts somebody's classifier."""
     none: dict[str, Any] = dict.fromkeys(ModelConfig.__dataclass_fields__)
-    data: DataConfig = config.data
+    data: DataConfig = without_unlabelled(config.data)
     return replace(
         config,
         name=folder.name,
         workdir=str(folder),
+        seed=0,  # nothing is drawn: one run serves students of every seed
         method={"name": "score"},
         model=ModelConfig(**{**none, "source": about.run}),
         data=data,
         student=None,
         teacher=None,
         stages={},
+        augment=None,
         baseline=False,
         alone=None,
     )
@@ -95,6 +102,17 @@ def open_teacher(folder: Path, task: Task, notice: Callable[[str], None]) -> Run
     """
     run = open_run(folder, notice)
     theirs = run.description.labels
+    if run.task.many != task.many:
+        kinds = [("one label", "any number of labels")[about.many] for about in (run.task, task)]
+        raise UserError(
+            f"The teacher {folder} gives a text {kinds[0]}, and {task.name} has {kinds[1]} for "
+            f"each. Give a teacher of this task in config.teacher.run."
+        )
+    if task.own and run.task.files != task.files:
+        notice(
+            f"the teacher {folder} was trained on {_files(run.task)}, and the student is on "
+            f"{_files(task)}: if that is not meant, give another --config.teacher.run"
+        )
     if theirs == task.labels:
         return run
     try:
@@ -104,6 +122,10 @@ def open_teacher(folder: Path, task: Task, notice: Callable[[str], None]) -> Run
             f"The teacher {folder} does not know the labels of {task.name}: {error}"
         ) from error
     return replace(run, params=params, description=replace(run.description, labels=task.labels))
+
+
+def _files(task: Task) -> str:
+    return f"{task.files['train']} of one's own" if task.own else task.name
 
 
 def check_teacher(bench: Bench, teacher: Run) -> dict[str, Any]:
@@ -147,7 +169,7 @@ def gate(
     """Raises UserError where a teacher's metrics on a split are those of a guess.
 
     Args:
-      labels: [N] of the split, class numbers or targets.
+      labels: [N] of the split, class numbers or targets; or [N, C] of 0 and 1.
       margin: see TeacherConfig.
     """
     if labels.dtype.kind == "f":
@@ -157,6 +179,15 @@ def gate(
                 f"{split}'s targets: there is nothing to learn from it. {remedy}"
             )
         return
+    if labels.ndim == 2:
+        guess = _best_guess(labels)
+        if metrics["micro_f1"] <= guess + margin:
+            raise UserError(
+                f"The teacher {name} has a micro F1 of {metrics['micro_f1']:.4f} on {split}, where "
+                f"giving every text the same labels has {guess:.4f}; config.teacher.margin asks "
+                f"for {margin:g} more. A student would learn a guess. {remedy}"
+            )
+        return
     majority = float(np.bincount(labels).max() / len(labels))
     if metrics["accuracy"] <= majority + margin:
         raise UserError(
@@ -164,3 +195,10 @@ def gate(
             f"always saying the most frequent label has {majority:.4f}; config.teacher.margin asks "
             f"for {margin:g} more. A student would learn a guess. {remedy}"
         )
+
+
+def _best_guess(labels: np.ndarray) -> float:
+    """The highest micro F1 on labels [N, C] that the same answer for every row can have."""
+    there = np.sort(labels.sum(0))[::-1]  # [C]: the most frequent labels are the best to say
+    said = len(labels) * np.arange(1, len(there) + 1)
+    return float((2 * there.cumsum() / (said + there.sum())).max())

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdistill.bench import Bench
-from jaxdistill.data.batches import Table
+from jaxdistill.bench import Bench, train_table
 from jaxdistill.data.logits import read_logits
 from jaxdistill.data.readers import Examples
 from jaxdistill.data.tasks import Task
@@ -69,10 +68,10 @@ def gather(
     folders = [*([] if folder is None else [folder]), *map(Path, about.others)]
     opened = [open_teacher(each.expanduser(), task, log.notice) for each in folders]
     for run in opened:
-        if run.model.shape.positions < config.data.buckets[-1]:
+        if run.bert.shape.positions < config.data.buckets[-1]:
             raise UserError(
                 f"The longest of config.data.buckets is {config.data.buckets[-1]} tokens, and the "
-                f"teacher {run.folder} has {run.model.shape.positions} positions. Give buckets and "
+                f"teacher {run.folder} has {run.bert.shape.positions} positions. Give buckets and "
                 f"a config.data.max_length up to that."
             )
     given = about.weights or (1.0,) * len(opened)
@@ -88,7 +87,7 @@ def _read_file(
     config: Config, about: TeacherConfig, name: str, task: Task, train: Examples, log: RunLog
 ) -> np.ndarray:
     """The file config.teacher.logits; the same as when the run began, and better than a guess."""
-    whole = config.data.train_rows == 0
+    whole = config.data.train_rows == 0 and not task.held_out
     logits = read_logits(task, name, train.row, whole=whole, notice=log.notice)
     metrics = score(logits, train.labels)
     remedy = "Do its rows number this split from 0, and are its columns named as they should be?"
@@ -186,7 +185,7 @@ def answers(bench: Bench, teaching: Teaching, planned: Planned) -> Taught | None
         log=bench.log,
         poll=bench.signals.poll,
     )
-    table: Table = bench.tables["train"]
+    table = train_table(bench, stage.name)
     found = cached_answers(question, table, room, name=stage.name)
     path.parent.mkdir(exist_ok=True)
     write_json(path, {**decided, stage.name: found is not None})

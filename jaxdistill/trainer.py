@@ -259,7 +259,8 @@ class _Training:
             window.append(values)
         if bar is not None:
             real = batch.weight > 0
-            bar.update(step, values, int(real.sum()), int(batch.mask[real].sum()))
+            read = batch.mask if batch.words is None else batch.words > 0
+            bar.update(step, values, int(real.sum()), int(read[real].sum()))
         if window and (step % self.around.log_steps == 0 or step == self.steps):
             means = {name: float(np.mean([v[name] for v in window])) for name in window[0]}
             where = {

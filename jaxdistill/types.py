@@ -43,7 +43,8 @@ class Batch(NamedTuple):
     mask: Array
     """[B, T] bool, True on tokens, False on padding."""
     labels: Array
-    """[B] int32 class numbers, or [B] float32 targets of a regression."""
+    """[B] int32 class numbers, [B] float32 targets of a regression, or [B, C] int32, 1 for each
+    label that a row has and 0 for the others."""
     weight: Array
     """[B] float32, 1 on examples and 0 on rows that only fill up."""
     words: Array | None = None
@@ -60,7 +61,7 @@ class Batches(Protocol):
     def __getitem__(self, index: int, /) -> Batch: ...
 
     def width(self, index: int, /) -> int:
-        """T of that batch, known without building it."""
+        """T of that batch, where there are words W; known without building it."""
         ...
 
 

@@ -18,6 +18,7 @@ from jaxdistill.config import checked, from_command_line
 from jaxdistill.errors import UserError
 from jaxdistill.files import read_json
 from jaxdistill.recipe import ensure_run
+from jaxdistill.sections import Config
 from jaxdistill.teachers import gate, teacher_config
 
 PARTS = ("teacher", "student")
@@ -304,11 +305,14 @@ def test_what_config_teacher_run_names(tmp_path, request, monkeypatch):
     """A folder in Hugging Face's layout is adopted; a run that was killed early is gone on with."""
     monkeypatch.chdir(request.config.rootpath)
 
-    def method(run: Path) -> str:
-        words = ["main", "--config=configs/tinybert_sst2.py", f"--config.teacher.run={run}"]
+    def named(run: Path, *more: str) -> Config:
+        words = ["main", "--config=configs/tinybert_sst2.py", f"--config.teacher.run={run}", *more]
         config, _ = teacher_config(from_command_line(words))
         assert config is not None
-        return config.method["name"]
+        return config
+
+    def method(run: Path) -> str:
+        return named(run).method["name"]
 
     theirs, killed = tmp_path / "theirs", tmp_path / "killed"
     for folder in (theirs, killed):
@@ -316,6 +320,7 @@ def test_what_config_teacher_run_names(tmp_path, request, monkeypatch):
         (folder / "config.json").write_text("{}")
     (killed / "data.json").write_text("{}")
     assert method(theirs) == "score"
+    assert named(theirs, "--config.seed=1") == named(theirs)  # one adoption for every seed
     assert method(killed) == "finetune"
     assert method(tmp_path / "not there yet") == "finetune"
 

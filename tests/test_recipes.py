@@ -289,6 +289,137 @@ def test_every_task_has_every_recipe_and_its_students_carry_its_teacher(task):
             assert student.alone == next(iter(student.stages.values()))
 
 
+ADAMW_003 = {
+    "epochs": 10,
+    "learning_rate": 2e-5,
+    "betas": (0.9, 0.98),
+    "epsilon": 1e-8,
+    "weight_decay": 0.01,
+    "warmup": 0.1,
+    "clip": 0.0,
+    "batch_size": 32,
+}
+OF_CHINESE = {
+    "teacher_chnsenticorp": ({"finetune": {"epochs": 3, "learning_rate": 3e-5}}, {}),
+    "student_chnsenticorp": (
+        {"finetune": {"epochs": 40, "learning_rate": 5e-5, "warmup": 0.0, "batch_size": 32}},
+        {},
+    ),
+    "kd_chnsenticorp": (
+        {"kd": {"epochs": 30, "learning_rate": 5e-5, "warmup": 0.1, "eval_steps": 100}},
+        {"soft_weight": 0.8, "hard_weight": 0.2, "temperature": 0.8, "temperature_on": "teacher"},
+    ),
+    "pkd_chnsenticorp": (
+        {"pkd": {"epochs": 40, "warmup": 0.2}},
+        {"soft_weight": 0.8, "temperature": 0.6, "beta": 800.0, "strategy": "skip"},
+    ),
+    "tinybert_chnsenticorp": (
+        {
+            "intermediate": {"epochs": 10, "learning_rate": 5e-5, "schedule": "constant"},
+            "prediction": {"epochs": 3, "learning_rate": 3e-5, "eval_steps": 100},
+        },
+        {"temperature": 1.0},
+    ),
+    "theseus_chnsenticorp": (
+        {name: {"epochs": 5, "learning_rate": 1e-5} for name in ("replace", "successor")},
+        {"rate": 0.5},
+    ),
+    "teacher_thucnews": ({"finetune": ADAMW_003}, {}),
+    "student_thucnews": ({"finetune": ADAMW_003}, {}),
+    "kd_thucnews": (
+        {"kd": ADAMW_003},
+        {"soft_weight": 0.1, "hard_weight": 1.0, "soft_loss": "kl", "temperature_squared": False},
+    ),
+    "pkd_thucnews": ({"pkd": ADAMW_003}, {"soft_weight": 0.05, "hard_weight": 0.5, "beta": 100.0}),
+    "tinybert_thucnews": ({"intermediate": {"epochs": 10}, "prediction": {"epochs": 3}}, {}),
+    "theseus_thucnews": (
+        {name: {"epochs": 5, "learning_rate": 1e-5} for name in ("replace", "successor")},
+        {"rate": 0.5},
+    ),
+}
+"""What the seed documents say (METHODS sections 3, 5 to 7 and 12): stages' plans, the method."""
+
+
+@pytest.mark.parametrize("name", OF_CHINESE)
+def test_the_chinese_recipes_have_the_documents_settings(name):
+    config = parse(f"{name}.py")
+    method, task = name.split("_")
+    stages, fields = OF_CHINESE[name]
+    assert (config.task, config.workdir) == (task, f"runs/{name}")
+    assert config.stages.keys() == stages.keys()
+    for stage, plan in stages.items():
+        assert {key: getattr(config.stages[stage], key) for key in plan} == plan
+    assert {key: config.method[key] for key in fields} == pytest.approx(fields)
+    make_method(config.method["name"], {k: v for k, v in config.method.items() if k != "name"})
+    if method != "teacher":
+        assert config.teacher.run == f"runs/teacher_{task}"
+        assert checked(dict(config.teacher.recipe)) == parse(f"teacher_{task}.py")
+    else:
+        assert config == parse(f"teacher.py:{task}")
+        assert config.model.source == "bert-base-chinese"
+
+
+def test_seed_003_read_256_tokens_of_an_article():
+    articles, titles = parse("teacher.py:cnews"), parse("teacher.py:thucnews")
+    assert (articles.data.max_length, titles.data.max_length) == (256, 128)
+    assert articles.stages == titles.stages
+    assert parse("kd.py:cnews").data == articles.data
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("accumulate=4", "batch_size=128", "learning_rate=8e-5"),
+        ("precision=float16",),
+        ("adversary=fgm",),
+        ("adversary=pgd",),
+    ],
+)
+def test_seed_003s_strategies_are_flags_of_one_recipe(flags):
+    path = Path("configs/teacher_thucnews.py").read_text()
+    assert " ".join(f"S.{flag}" for flag in flags) in path
+    plain = parse("teacher_thucnews.py").stages["finetune"]
+    changed = parse(
+        "teacher_thucnews.py", *(f"--config.stages.finetune.{flag}" for flag in flags)
+    ).stages["finetune"]
+    different = {
+        field.name
+        for field in dataclasses.fields(plain)
+        if getattr(plain, field.name) != getattr(changed, field.name)
+    }
+    assert different == {flag.split("=")[0] for flag in flags}
+
+
+def test_mnlis_mismatched_rows_are_reported_and_select_nothing(tmp_path):
+    labels = find_task("mnli").labels
+    shape = dataclasses.replace(tiny.SHAPE, classes=3)
+    checkpoint = tiny.write_checkpoint(tmp_path / "tiny-bert", labels, shape)
+    (tmp_path / "MNLI").mkdir()
+    names = [*"abcdefgh", "sentence1", "sentence2", "gold_label"]
+    for name, count in (("train", 4), ("dev_matched", 6), ("dev_mismatched", 8)):
+        rows = [[*"abcdefgh", "the film", "is " * n, labels[n % 3]] for n in range(1, count + 1)]
+        lines = ["\t".join(row) for row in [names, *rows]]
+        (tmp_path / "MNLI" / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+    said = [
+        "score_sst2.py",
+        f"--workdir={tmp_path / 'run'}",
+        "--config.task=mnli",
+        f"--config.model.source={checkpoint}",
+        f"--config.data.folder={tmp_path}",
+        "--config.data.max_length=32",
+        "--config.data.buckets=(32,)",
+    ]
+    report = ensure_run(parse(*said))
+    assert list(report["metrics"]) == ["dev", "dev_mismatched"]
+    assert report["selection"] == "accuracy"
+    assert "dev_mismatched accuracy" in (tmp_path / "run/report.md").read_text()
+    for split, count in (("dev", 6), ("dev_mismatched", 8)):
+        kept = np.load(tmp_path / "run/predictions" / f"{split}.npz")
+        right = (kept["logits"].argmax(1) == kept["labels"]).mean()
+        assert len(kept["row"]) == count
+        assert report["metrics"][split]["accuracy"] == pytest.approx(right)
+
+
 def test_an_override_of_one_stage_leaves_the_others_alone():
     config = parse("theseus_sst2.py", "--config.stages.successor.learning_rate=1e-6")
     rates = (config.stages["replace"].learning_rate, config.stages["successor"].learning_rate)

@@ -28,6 +28,7 @@ from test_optimizer import PLAN
 from jaxdistill import recipes
 from jaxdistill.methods import METHODS
 from jaxdistill.models.bert import Bert, BertShape, initial_params
+from jaxdistill.models.bilstm import BiLstm, BiLstmShape, initial_bilstm
 from jaxdistill.optimizer import make_optimizer
 from jaxdistill.sharding import replicate, split_stacked
 from jaxdistill.step import make_steps, progress_at, stack, start
@@ -48,6 +49,7 @@ THESEUS = {"rate": 0.5, "slope": 0.0, "predecessor_dropout": False}
 ENCODER = {"student/embeddings", "student/layers"}
 STUDENT = ENCODER | {"student/pooler", "student/classifier"}
 PROJECTION = {"extras/projection"}
+BILSTM = {"student/embeddings", "student/lstm", "student/dense", "student/classifier"}
 
 ROWS: dict[str, tuple[Any, dict[str, set[str]]]] = {
     "finetune": ({}, {"finetune": STUDENT}),
@@ -55,8 +57,9 @@ ROWS: dict[str, tuple[Any, dict[str, set[str]]]] = {
     "pkd": (PKD, {"pkd": STUDENT | PROJECTION}),
     "tinybert": (TINYBERT, {"intermediate": ENCODER | PROJECTION, "prediction": STUDENT}),
     "theseus": (THESEUS, {"replace": {"student/layers"}, "successor": {"student/layers"}}),
+    "kd of a BiLSTM": (KD, {"kd": BILSTM}),
 }
-"""A method's fields, and what each of its stages moves."""
+"""A method's fields, and what each of its stages moves. A row's first word is the method."""
 ELSEWHERE = {"score": "trains nothing", "pretrain": "has no labels: test_pretrain.py"}
 
 STRATEGIES: dict[str, dict[str, Any]] = {
@@ -98,6 +101,23 @@ SHAPE = BertShape(
     attention_dropout=0.0,
     head_dropout=0.0,
 )
+WORDS = BiLstmShape(
+    vocab=20,
+    width=8,
+    channels=2,
+    hidden=8,
+    directions=2,
+    pooling="final",
+    texts=2,
+    pairs="product",
+    dense=8,
+    activation="tanh",
+    classes=2,
+    embedding_dropout=0.0,
+    encoder_dropout=0.0,
+    head_dropout=0.0,
+)
+"""Of pairs: the two halves of what the teacher reads."""
 TINY_PLAN = dataclasses.replace(PLAN, attack_radius=RADIUS, attack_step=0.3 * RADIUS)
 QUICK = {
     "xla_backend_optimization_level": 0,
@@ -108,7 +128,7 @@ QUICK = {
 
 
 @functools.cache
-def batches() -> Batch:
+def batches(words: bool = False) -> Batch:
     """[STEPS, 8, ...]: of different lengths, and the last row of each only fills up."""
     rng = np.random.default_rng(0)
     found = []
@@ -118,7 +138,8 @@ def batches() -> Batch:
         labels = rng.integers(0, 2, 8).astype(np.int32)
         row, weight = np.arange(8, dtype=np.int32), np.ones(8, np.float32)
         weight[-1] = 0
-        found.append(Batch(row, ids * mask, np.zeros_like(ids), mask, labels, weight))
+        read = (ids * mask).reshape(8, 2, 4) if words else None
+        found.append(Batch(row, ids * mask, np.zeros_like(ids), mask, labels, weight, read))
     return stack(found, STEPS)
 
 
@@ -130,15 +151,25 @@ def teacher_params() -> Params:
     return jax.tree.map(lambda s: rng.normal(0, 0.3, s.shape).astype(np.float32), shapes)
 
 
+@functools.cache
+def bilstm_params() -> Params:
+    """Host arrays."""
+    return jax.device_get(initial_bilstm(BiLstm(WORDS), jax.random.key(4)))
+
+
 def setting(method: str, name: str, strategy: str) -> tuple[Stage, StagePlan, Params]:
     """The stage, its plan, and {"student", "extras"}; the student is cut from the teacher."""
     plan = dataclasses.replace(TINY_PLAN, **STRATEGIES[strategy])
     fields = {key: value for key, value in dict(ROWS[method][0]).items() if key != "name"}
-    made = METHODS[method](**fields)
+    made = METHODS[method.split()[0]](**fields)
     ours, theirs = (
         Bert(dataclasses.replace(SHAPE, layers=layers), plan.precision, unroll=False)
         for layers in (1, 2)
     )
+    if method == "kd of a BiLSTM":
+        ours = BiLstm(WORDS, plan.precision)
+        (stage,) = made.stages(ours, theirs)
+        return stage, plan, {"student": bilstm_params(), "extras": {}}
     (stage,) = (stage for stage in made.stages(ours, theirs) if stage.name == name)
     teacher = teacher_params()
     student = {**teacher, "layers": jax.tree.map(lambda leaf: leaf[:1], teacher["layers"])}
@@ -174,7 +205,7 @@ def descend(method: str, name: str, strategy: str) -> Trained:
     frozen = merge(still, {"teacher": teacher_params()})
     found = []
     for number in [*range(STEPS)] * 2:
-        batch = jax.tree.map(lambda leaf, n=number: leaf[n], batches())
+        batch = jax.tree.map(lambda leaf, n=number: leaf[n], batches("BiLSTM" in method))
         out, trained = f(trained, frozen, batch, np.int32(number))
         found.append((float(out[0]), jax.device_get(out[1]), trained))
     losses, metrics, moved = zip(*found, strict=True)
@@ -195,7 +226,7 @@ def what_moved(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
 
 
 def test_every_method_has_its_row():
-    assert ROWS.keys() | ELSEWHERE.keys() == METHODS.keys()
+    assert {row.split()[0] for row in ROWS} | ELSEWHERE.keys() == METHODS.keys()
 
 
 @pytest.mark.parametrize(("method", "stage", "strategy"), CELLS)
@@ -241,7 +272,7 @@ def steps(method: str, name: str, strategy: str, devices: int) -> dict[str, Any]
     state = start(trained, optimizer, mesh, scaled=plan.precision == "float16")
     made: Any = make_steps(make_gradient(stage, plan), optimizer, STEPS)
     run = jax.jit(made.__wrapped__, donate_argnums=0, compiler_options=QUICK)
-    rows = split_stacked(batches(), mesh)
+    rows = split_stacked(batches("BiLSTM" in method), mesh)
     state, metrics = run(state, frozen, rows, jax.random.key(3), np.int32(STEPS))
     assert not metrics["skipped"].any()
     return {"loss": metrics["loss"], **flatten(merge(state.params, frozen))}

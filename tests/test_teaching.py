@@ -141,6 +141,7 @@ def bench(tmp_path):
         config=parse(),
         folder=tmp_path,
         tables={"train": "train"},
+        augmented=None,
         mesh=None,
         log=RunLog(None),
         signals=SimpleNamespace(poll=None),

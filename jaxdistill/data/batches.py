@@ -10,6 +10,7 @@ import numpy as np
 from jaxdistill.data.order import BATCHES, ROWS, permutation
 from jaxdistill.data.tables import Examples
 from jaxdistill.data.tokens import Tokens
+from jaxdistill.data.views import Words
 from jaxdistill.errors import UserError
 from jaxdistill.types import Batch, Taught
 
@@ -32,26 +33,42 @@ class Table(NamedTuple):
     """[N] int32 class numbers or float32 targets."""
     teacher: Taught | None = None
     """What a cache holds of the teacher, leaves [N, ...], mapped from disk or in memory."""
+    words: Words | None = None
+    """What a BiLSTM reads of the examples."""
 
 
-def make_table(examples: Examples, tokens: Tokens) -> Table:
-    """Examples with their tokens, in the order of the examples."""
-    if len(examples.row) != len(tokens.second):
-        raise ValueError(f"{len(examples.row)} examples, but tokens of {len(tokens.second)}")
-    return Table(examples.row, tokens.ids, tokens.offsets, tokens.second, examples.labels)
+def make_table(examples: Examples, tokens: Tokens | None, words: Words | None = None) -> Table:
+    """Examples with their tokens, their words or both, in the order of the examples."""
+    count = len(examples.row)
+    if tokens is None:  # nobody reads any: each example has none
+        none = np.zeros(1, np.int32)  # of which a padded slot copies the first
+        tokens = Tokens(none, np.zeros(count + 1, np.int64), np.zeros(count, np.int32))
+    if count != len(tokens.second):
+        raise ValueError(f"{count} examples, but tokens of {len(tokens.second)}")
+    if words is not None and count * words.texts != len(words.offsets) - 1:
+        raise ValueError(f"{count} examples, but words of {len(words.offsets) - 1} texts")
+    table = Table(examples.row, tokens.ids, tokens.offsets, tokens.second, examples.labels)
+    return table._replace(words=words)
 
 
 class Epoch:
     """The batches of one epoch, built when asked for: len(epoch), epoch[k], iteration."""
 
     def __init__(
-        self, table: Table, size: int, order: np.ndarray, cuts: np.ndarray, widths: np.ndarray
+        self,
+        table: Table,
+        size: int,
+        order: np.ndarray,
+        cuts: np.ndarray,
+        widths: np.ndarray,
+        beside: dict[int, int],
     ):
         self._table = table
         self._size = size
         self._order = order
         self._cuts = cuts
         self._widths = widths
+        self._beside = beside
 
     def __len__(self) -> int:
         return len(self._cuts)
@@ -60,7 +77,7 @@ class Epoch:
         return (self[index] for index in range(len(self)))
 
     def width(self, index: int) -> int:
-        """T of batch number `index`."""
+        """T of batch number `index`; where there are words, W."""
         return int(self._widths[index])
 
     def __getitem__(self, index: int) -> Batch:
@@ -75,7 +92,8 @@ class Epoch:
             chosen = np.pad(chosen, (0, self._size - len(chosen)), mode="edge")
         first = self._table.offsets[chosen][:, None]  # [B, 1]
         length = self._table.offsets[chosen + 1][:, None] - first  # [B, 1]
-        at = np.arange(self._widths[index])  # [T]
+        width = self.width(index)
+        at = np.arange(self._beside[width])  # [T]
         mask = at < length  # [B, T]
         return Batch(
             row=self._table.row[chosen],
@@ -84,8 +102,22 @@ class Epoch:
             mask=mask,
             labels=self._table.labels[chosen],
             weight=weight,
+            words=self._words(chosen, width),
             teacher=self._taught(chosen),
         )
+
+    def _words(self, chosen: np.ndarray, width: int) -> np.ndarray | None:
+        """[B, S, W], W being the width; a padded slot is 0."""
+        words = self._table.words
+        if words is None:
+            return None
+        text = chosen[:, None] * words.texts + np.arange(words.texts)  # [B, S]
+        first = words.offsets[text][..., None]  # [B, S, 1]
+        length = words.offsets[text + 1][..., None] - first
+        at = np.arange(width)  # [W]
+        there = at < length
+        found: np.ndarray = np.where(there, words.ids[np.where(there, first + at, 0)], np.int32(0))
+        return found
 
     def _taught(self, chosen: np.ndarray) -> Taught | None:
         """The cached answers of a batch's rows [B], copied out of what may be a memory map."""
@@ -101,11 +133,12 @@ def batches(
 ) -> Epoch:
     """The batches of an epoch: ceil(N / size), each row once with weight 1.
 
-    An example belongs to the smallest bucket (a width in tokens) that holds it. Rows are laid out
-    by bucket and cut every `size`, so that what is left over of a bucket is carried into the next
-    longer one, and only the last batch can be ragged: it is filled by repeating its last row with
-    weight 0. A batch is as wide as its longest row's bucket. Every batch has `size` rows, so there
-    are no more shapes than buckets.
+    An example belongs to the smallest bucket (a width in tokens, or in words where there are some)
+    that holds it. Rows are laid out by bucket and cut every `size`, so that what is left over of a
+    bucket is carried into the next longer one, and only the last batch can be ragged: it is filled
+    by repeating its last row with weight 0. A batch is as wide as its longest row's bucket; where
+    that is W, T holds the tokens of all rows of that bucket and of shorter ones. Every batch has
+    `size` rows, so there are no more shapes than buckets.
 
     training: rows are shuffled within their bucket, then groups of GROUP batches of one width, both
     by (seed, epoch); else rows are in their order within a bucket, and seed and epoch are not read.
@@ -119,14 +152,20 @@ def batches(
             f"config.data.buckets is {tuple(buckets)}, but lengths in tokens must increase from at "
             "least 1."
         )
-    lengths = np.diff(table.offsets)
-    if lengths.max(initial=0) > widths[-1]:
-        raise UserError(
-            f"The longest example has {lengths.max()} tokens, but the last of config.data.buckets "
-            f"{tuple(buckets)} holds {widths[-1]}. Lower config.data.max_length or add a bucket."
-        )
-    count = len(lengths)
-    bucket = np.searchsorted(widths, lengths)  # [N]
+    tokens, words = np.diff(table.offsets), _most_words(table)
+    for lengths, what, key in ((tokens, "tokens", "max_length"), (words, "words", "max_words")):
+        if lengths.max(initial=0) > widths[-1]:
+            where = "config.data" if key == "max_length" else "config.student"
+            raise UserError(
+                f"The longest example has {lengths.max()} {what}, but the last of "
+                f"config.data.buckets {tuple(buckets)} holds {widths[-1]}. Lower {where}.{key} or "
+                f"add a bucket."
+            )
+    count = len(tokens)
+    bucket = np.searchsorted(widths, tokens if table.words is None else words)  # [N]
+    beside = np.zeros(len(widths), np.int64)
+    np.maximum.at(beside, bucket, np.searchsorted(widths, tokens))
+    beside = widths[np.maximum.accumulate(beside)]  # [buckets]: T
     order = (
         permutation(count, seed=seed, purpose=ROWS, epoch=epoch) if training else np.arange(count)
     )
@@ -140,4 +179,12 @@ def batches(
         place = permutation(group.max(initial=-1) + 1, seed=seed, purpose=BATCHES, epoch=epoch)
         order_of_batches = np.argsort(place[group], kind="stable")
         cuts, wide = cuts[order_of_batches], wide[order_of_batches]
-    return Epoch(table, size, order, cuts, wide)
+    return Epoch(table, size, order, cuts, wide, dict(zip(widths.tolist(), beside, strict=True)))
+
+
+def _most_words(table: Table) -> np.ndarray:
+    """[N] words of each example's longest text; zeros where nobody reads words."""
+    if table.words is None:
+        return np.zeros(len(table.row), np.int64)
+    longest: np.ndarray = np.diff(table.words.offsets).reshape(-1, table.words.texts).max(1)
+    return longest

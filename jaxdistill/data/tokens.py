@@ -99,11 +99,7 @@ def tokenize(
     path = cache / f"tokens-{_key(texts, definition, max_length)}.npz" if cache else None
     stored = _read(path, len(texts[0])) if path else None
     if stored is None:
-        # A copy, so that the caller's tokenizer keeps its settings even if poll raises.
-        worker = Tokenizer.from_str(definition)
-        worker.no_padding()
-        worker.enable_truncation(max_length, strategy="longest_first")
-        stored = _encode(texts, worker, max_length, poll)
+        stored = encode(texts, cutting(tokenizer, max_length), max_length, poll)
         if path:
             try:
                 _write(path, *stored)
@@ -118,6 +114,14 @@ def tokenize(
     return tokens
 
 
+def cutting(tokenizer: Tokenizer, max_length: int) -> Tokenizer:
+    """A copy that cuts examples at max_length tokens, "longest first", and does not pad."""
+    copy = Tokenizer.from_str(tokenizer.to_str())
+    copy.no_padding()
+    copy.enable_truncation(max_length, strategy="longest_first")
+    return copy
+
+
 def check_ids(tokens: Tokens, vocab_size: int) -> None:
     """Raises UserError if a token id is not in the model's vocabulary, which would give NaN."""
     largest = int(tokens.ids.max(initial=-1))
@@ -129,10 +133,13 @@ def check_ids(tokens: Tokens, vocab_size: int) -> None:
         )
 
 
-def _encode(
+def encode(
     texts: Sequence[Sequence[str]], tokenizer: Tokenizer, max_length: int, poll: Callable[[], None]
 ) -> tuple[Tokens, int]:
-    """Tokens, and how many examples were truncated."""
+    """The tokens of texts (as tokenize has them), and how many examples were cut.
+
+    tokenizer: from cutting(..., max_length).
+    """
     pair = len(texts) == 2
     ids, lengths, second, truncated = [], [], [], 0
     for start in range(0, len(texts[0]), _CHUNK):

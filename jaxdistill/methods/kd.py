@@ -12,13 +12,15 @@ import jax.numpy as jnp
 
 from jaxdistill.errors import UserError
 from jaxdistill.losses import (
+    binary_cross_entropy,
+    binary_kl_divergence,
     kl_divergence,
     mean_squared_error,
     soft_cross_entropy,
     squared_error,
     weighted_mean,
 )
-from jaxdistill.methods.finetune import task_loss
+from jaxdistill.methods.finetune import labelled_loss, whole_student
 from jaxdistill.methods.taught import taught
 from jaxdistill.trees import merge
 from jaxdistill.types import Batch, Metrics, Params, Progress, Stage
@@ -38,6 +40,18 @@ SOFT_LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     ),
 }
 """Of the student's and the teacher's logits, divided by their temperatures: [B, C] twice -> [B]."""
+BINARY_LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "cross_entropy": lambda ours, theirs: binary_cross_entropy(ours, jax.nn.sigmoid(theirs)),
+    "kl": binary_kl_divergence,
+    "logit_mse": mean_squared_error,
+    "probability_mse": lambda ours, theirs: mean_squared_error(
+        jax.nn.sigmoid(ours), jax.nn.sigmoid(theirs)
+    ),
+    "logit_to_probability_mse": lambda ours, theirs: mean_squared_error(
+        ours, jax.nn.sigmoid(theirs)
+    ),
+}
+"""The same where a row has any number of C labels, each a matter of its own; means over labels."""
 SIDES = ("both", "teacher")
 
 
@@ -46,12 +60,15 @@ class Kd:
     """soft_weight t^2 soft(z_s / t, z_t / t) + hard_weight CE(z_s, label), a mean over examples.
 
     A regression (C = 1) learns the teacher's number by the squared error, whatever the soft loss
-    and the temperature. The reductions of other implementations: jaxdistill/presets.py.
+    and the temperature. Where a row has any number of labels, each is a class of its own beside its
+    absence, and both losses are means over labels. The reductions of other implementations:
+    jaxdistill/presets.py.
     """
 
     soft_weight: float
     hard_weight: float
-    """Of the loss on labels. A weight of 0 leaves its term out: then no label is read."""
+    """Of the loss on labels, to which an example without label adds nothing. A weight of 0 leaves
+    its term out: then no label is read."""
     soft_loss: str
     """cross_entropy or kl, summed over classes, with the same gradient; logit_mse or
     probability_mse, a mean over classes; logit_to_probability_mse, a student's logits against
@@ -96,7 +113,7 @@ class Kd:
             terms = self.terms(ours.logits, theirs.logits, batch, progress.fraction)
             return sum(terms.values(), jnp.zeros([])), terms
 
-        return (Stage("kd", loss, lambda path: path.startswith("student/"), "best", ("logits",)),)
+        return (Stage("kd", loss, whole_student, "best", ("logits",)),)
 
     def terms(
         self, ours: Array, theirs: Array, batch: Batch, fraction: Array
@@ -114,7 +131,7 @@ class Kd:
             found["soft"] = weight * weighted_mean(soft, batch.weight)
         if self.hard_weight or self.hard_weight_end:
             weight = moved(self.hard_weight, self.hard_weight_end, fraction)
-            hard = task_loss(ours, batch.labels)
+            hard = labelled_loss(ours, batch.labels)
             found["hard"] = weight * weighted_mean(hard, batch.weight)
         return found
 
@@ -125,7 +142,8 @@ class Kd:
             theirs = shifted(theirs, labels)
         t = moved(self.temperature, self.temperature_end, fraction)
         softened = ours / t if self.temperature_on == "both" else ours
-        soft = SOFT_LOSSES[self.soft_loss](jnp.asarray(softened), theirs / t)
+        losses = BINARY_LOSSES if labels.ndim == 2 else SOFT_LOSSES
+        soft = losses[self.soft_loss](jnp.asarray(softened), theirs / t)
         return soft * t**2 if self.temperature_squared else soft
 
     def check(self, student: Any) -> None:
@@ -159,11 +177,12 @@ def moved(start: float, end: float | None, fraction: Array) -> Any:
 def shifted(logits: Array, labels: Array) -> jax.Array:
     """Logits whose largest is the label's: where it is not, the two change places.
 
-    logits [B, C], labels [B] int -> [B, C]. Source: TextBrewer, probability_shift.
+    logits [B, C], labels [B] int -> [B, C]; without a label (-1) nothing moves. Source: TextBrewer,
+    probability_shift.
     """
     classes = jnp.arange(logits.shape[1])[None]  # [1, C]
     top = jnp.argmax(logits, 1)[:, None]  # [B, 1]
-    right = labels[:, None]
+    right = jnp.where(labels < 0, top[:, 0], labels)[:, None]
     largest = jnp.take_along_axis(logits, top, 1)
     other = jnp.take_along_axis(logits, right, 1)
     return jnp.where(classes == right, largest, jnp.where(classes == top, other, logits))

@@ -10,7 +10,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxdistill.errors import UserError
-from jaxdistill.losses import hidden_mse, score_mse, soft_cross_entropy, squared_error
+from jaxdistill.losses import (
+    binary_cross_entropy,
+    hidden_mse,
+    score_mse,
+    soft_cross_entropy,
+    squared_error,
+)
 from jaxdistill.losses import weighted_mean as mean
 from jaxdistill.methods.layers import explicit_map, uniform_map
 from jaxdistill.methods.projection import initial_projection
@@ -92,13 +98,13 @@ class TinyBert:
             theirs = taught(teacher, params, batch)
             rngs = {"dropout": rng}
             ours = student.apply({"params": params["student"]}, batch, train=True, rngs=rngs)
-            soft = mean(self._soft(ours.logits, theirs.logits), batch.weight)
+            soft = mean(self._soft(ours.logits, theirs.logits, batch.labels), batch.weight)
             return soft, {"soft": soft}
 
         def joint(
             params: Params, ours: Outputs, theirs: Outputs, batch: Batch
         ) -> dict[str, jax.Array]:
-            soft = mean(self._soft(ours.logits, theirs.logits), batch.weight)
+            soft = mean(self._soft(ours.logits, theirs.logits, batch.labels), batch.weight)
             return intermediate(params, ours, theirs, batch) | {"soft": soft}
 
         def encoder(path: str) -> bool:
@@ -129,9 +135,13 @@ class TinyBert:
             return explicit_map(self.layer_map, teacher_layers, student_layers, where)
         return uniform_map(teacher_layers, student_layers, where)
 
-    def _soft(self, ours: Array, theirs: Array) -> jax.Array:
+    def _soft(self, ours: Array, theirs: Array, labels: Array) -> jax.Array:
+        """[B]; of the labels only the kind is read: [B, C] where a row has any number of them."""
         if ours.shape[1] == 1:  # over one output the soft loss is constant
             return squared_error(ours[:, 0], theirs[:, 0])
+        if labels.ndim == 2:
+            t = self.temperature
+            return binary_cross_entropy(ours / t, jax.nn.sigmoid(theirs / t))
         return soft_cross_entropy(ours, theirs, self.temperature)
 
 

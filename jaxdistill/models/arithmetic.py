@@ -77,8 +77,8 @@ _contract_narrow.defvjp(_forward, _backward)
 def gelu(x: jax.Array) -> jax.Array:
     """x times the normal distribution's share below it, of any shape and float type.
 
-    jax.nn.gelu computes it by erfc, of which XLA makes three passes on a CPU, and keeps three arrays
-    for the backward pass: 1.5 times this one's processor time. This keeps x alone.
+    jax.nn.gelu computes it by erfc, of which XLA makes three passes on a CPU, and keeps three
+    arrays for the backward pass: 1.5 times this one's processor time. This keeps x alone.
 
     Source: Hendrycks, Gimpel 2016, "Gaussian Error Linear Units", section 2; without its tanh.
     """

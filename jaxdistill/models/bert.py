@@ -9,6 +9,7 @@ B examples, T tokens, D width, H heads, L layers, F inner width, C classes, V vo
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from jaxdistill.types import Batch, Outputs, Params
 if TYPE_CHECKING:
     from jaxdistill.types import Array
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "gelu": gelu,
     "gelu_new": nn.gelu,
     "gelu_pytorch_tanh": nn.gelu,
