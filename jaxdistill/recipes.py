@@ -12,9 +12,9 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from jaxdistill.augmentation import augment
-from jaxdistill.data.chinese import CHINESE
 from jaxdistill.data.tasks import OWN
 from jaxdistill.own_section import own_files
+from jaxdistill.tuned import BUCKETS, CHECKPOINTS, FINE_TUNED, FINE_TUNING, LENGTHS
 
 
 def frame(name: str, task: str) -> ConfigDict:
@@ -121,47 +121,6 @@ def teacher(
             "combine": combine,
         }
     )
-
-
-_CHNSENTICORP = {"epochs": 3, "learning_rate": 3e-5, "eval_steps": 100}
-_DOMAIN = {
-    "epochs": 3,
-    "learning_rate": 2e-5,
-    "schedule": "constant",
-    "warmup": 0.0,
-    "clip": 0.0,
-    "eval_steps": 0,
-}
-_THUCNEWS = {
-    "epochs": 10,
-    "learning_rate": 2e-5,
-    "betas": (0.9, 0.98),
-    "epsilon": 1e-8,
-    "clip": 0.0,
-}
-FINE_TUNED: dict[str, Any] = {"epochs": 5, "learning_rate": 2e-5, "weight_decay": 1e-4}
-FINE_TUNING: dict[str, dict[str, Any]] = {
-    "cola": {"epochs": 5, "learning_rate": 1e-5, "weight_decay": 0.01},
-    "mrpc": {"epochs": 5, "learning_rate": 3e-5, "weight_decay": 0.001},
-    "rte": {"epochs": 5, "learning_rate": 3e-5, "weight_decay": 1e-4},
-    "sst2": {"epochs": 3, "learning_rate": 5e-5, "weight_decay": 0.01},
-    "chnsenticorp": _CHNSENTICORP,
-    "chnsenticorp_dedup": _CHNSENTICORP,
-    "thucnews": _THUCNEWS,
-    "cnews": _THUCNEWS,
-    **dict.fromkeys(("hotel", "clothing", "fruit", "pda", "shampoo"), _DOMAIN),
-}
-"""By task: how a whole BERT is fine-tuned (keywords of plan), where that is not FINE_TUNED.
-
-Source: for GLUE seed 004, run_train_teacher.sh, but SST-2's as measured here, where it has (3,
-2e-5, 1e-4); for ChnSentiCorp seed 000's SST-2; for the review domains seed 002,
-bert_classification.py; for both of THUCNews seed 003, main.py.
-"""
-CHECKPOINTS = dict.fromkeys(("reviews_zh", *(task.name for task in CHINESE)), "bert-base-chinese")
-"""By task, where it is not bert-base-uncased."""
-LENGTHS = {"cnews": (64, 128, 256)}
-"""By task, the buckets, where they are not BUCKETS; the last one is max_length."""
-BUCKETS = (16, 32, 64, 128)
 
 
 def _data(task: str, buckets: tuple[int, ...], *, unlabelled: bool = False) -> ConfigDict:

@@ -19,7 +19,7 @@ FLOORS = {
     7: "main cli evaluate predict export compare doctor prefetch plan demo",
     6: "recipe running planning bench inputs starts origins teachers teaching pretraining "
     "augmentation augmenting makers maskedwords bilstm_section bilstm_start own_section "
-    "config sections recipes presets",
+    "config sections recipes tuned presets",
     5: "trainer",
     4: "scoring precisions runs streaming submission assets inventory teacher_cache report curves",
     3: "methods step chunks checkpoint manifest",
