@@ -4,9 +4,9 @@
 
 There is no Chinese checkpoint here, so BERT is a small one, pre-trained first on the titles of the
 whole train split (masked words, no labels, judged on dev's titles). Each row is a fine-tuning of it
-on --rows of them, a run folder WORK/<seed>/<row> of jaxdistill.main; what is finished is reused, and
-after a SIGTERM or a crash the same command goes on. Dev is scored after every epoch and the best by
-the task's selection metric is reported, chosen on the very rows that it is reported on.
+on --rows of them, a run folder WORK/<seed>/<row> of jaxdistill.main; what is finished is reused,
+and after a SIGTERM or a crash the same command goes on. Dev is scored after every epoch and the
+best by the task's selection metric is reported, chosen on the very rows that it is reported on.
 
 As in the seed: AdamW with betas 0.9 and 0.98, decay 0.01, batches of 32 (with accumulation 4 of
 them at 4 times the learning rate), warm-up 10%, FGM with radius 1, PGD with 3 steps of 0.3. Not as
