@@ -29,7 +29,7 @@ def get_teacher() -> ConfigDict:
     config.stages = ConfigDict(
         {
             "finetune": recipes.plan(
-                epochs=8, learning_rate=5e-4, batch_size=64, weight_decay=0.01, eval_steps=0
+                epochs=14, learning_rate=5e-4, batch_size=64, weight_decay=0.01, eval_steps=0
             )
         }
     )
