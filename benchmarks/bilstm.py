@@ -177,11 +177,11 @@ class Ours(_Worker):
 
     def _forward(self) -> Any:
         from jaxdistill.scoring import make_forward
-        from jaxdistill.sharding import make_mesh, replicate, split
+        from jaxdistill.sharding import make_mesh, place, split
 
         model, params = self._model(True)
         mesh = make_mesh()
-        forward, params = make_forward(model), replicate(params, mesh)
+        forward, params = make_forward(model), place(params, mesh)
         return lambda batch: np.asarray(forward(params, split(batch, mesh)))
 
 

@@ -30,7 +30,7 @@ from jaxdistill.models.bert import Bert
 from jaxdistill.models.sources import load_pretrained
 from jaxdistill.optimizer import make_optimizer
 from jaxdistill.scoring import make_forward, predict
-from jaxdistill.sharding import make_mesh, replicate, split, split_stacked
+from jaxdistill.sharding import make_mesh, place, split, split_stacked
 from jaxdistill.step import make_steps, stack, start
 from jaxdistill.trees import merge, partition
 from jaxdistill.types import Params, Stage, StagePlan
@@ -108,7 +108,7 @@ def make_epoch(
     optimizer = make_optimizer(plan, steps)
     run_steps = make_steps(gradient(stage.loss), optimizer, steps)
     parameters = passed_by_tokens(params) + passed_by_tokens(frozen)
-    frozen = replicate(merge(still, frozen), mesh)
+    frozen = place(merge(still, frozen), mesh)
     key = jax.random.key(0)
     state = start(trained, optimizer, mesh, scaled=False)
 
@@ -147,7 +147,7 @@ def logits_of(model: Bert, params: Params, table: Table) -> np.ndarray:
     mesh = make_mesh()
     return predict(
         make_forward(model),
-        replicate(params, mesh),
+        place(params, mesh),
         table,
         buckets=BUCKETS,
         mesh=mesh,
@@ -208,7 +208,7 @@ class Training:
             model, params = load(self.folder / "teacher", self.options["precision"])
             table = read_table(self.folder)
             forward, mesh = make_forward(model), make_mesh()
-            params = replicate(params, mesh)
+            params = place(params, mesh)
             for _ in range(2):
                 begun = time.perf_counter()
                 predict(forward, params, table, buckets=BUCKETS, mesh=mesh, poll=lambda: None)
@@ -278,7 +278,7 @@ class Inference:
         self.cells = {}
         for which in ("teacher", "student"):
             model, params = load(self.folder / which, self.options["precision"])
-            forward, params = make_forward(model), replicate(params, self.mesh)
+            forward, params = make_forward(model), place(params, self.mesh)
             for size in (1, 32):
                 chosen = inference_batches(self.table, size, self.options["passes"])
                 self.cells[f"{which}, batch {size}"] = (forward, params, chosen)

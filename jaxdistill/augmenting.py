@@ -15,19 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxdistill import processes
 from jaxdistill.augmentation import AugmentConfig
 from jaxdistill.data.augment.added import Added, assemble, keep, read_own
 from jaxdistill.data.augment.made import CHUNK, Chunks, Copy, Report, make
 from jaxdistill.data.augment.words import load_jieba
-from jaxdistill.data.batches import make_table
 from jaxdistill.data.tables import Examples
-from jaxdistill.data.tokens import tokenize
 from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder, canonical_json, write_atomic
-from jaxdistill.inputs import same_data
+from jaxdistill.inputs import make_split, same_data
 from jaxdistill.makers import Maker, Room, make_maker
 from jaxdistill.scoring import make_forward, predict
-from jaxdistill.sharding import replicate
+from jaxdistill.sharding import place
 
 FORMAT = 1
 """Part of the key; changes with what is made or how it is stored."""
@@ -76,7 +75,9 @@ def augment(
 
 
 def _make(about: AugmentConfig, train: Examples, maker: Maker, room: Room) -> list[Copy]:
-    """The copies of the train rows, from the cache where they are there."""
+    """The copies of the train rows, from the cache where they are there. Collective: processes
+    share the chunks.
+    """
     identity = {
         "format": FORMAT,
         "name": about.name,
@@ -92,21 +93,36 @@ def _make(about: AugmentConfig, train: Examples, maker: Maker, room: Room) -> li
     key = hashlib.sha256(canonical_json(identity).encode()).hexdigest()
     chunks = Chunks(cache_folder() / "augmented" / key)
     total = -(-len(train.row) // CHUNK)
-    with room.log.progress(f"augment: {about.name}", total, 0) as bar:
+    shares = processes.span(total)
+    with room.log.progress(f"augment: {about.name}", shares.stop - shares.start, 0) as bar:
         report = Report(
             poll=room.poll,
             done=lambda there, rows: bar.update(there, {}, rows, 0),
             notice=room.log.notice,
         )
-        return make(
-            train.row.tolist(),
-            train.texts,
-            maker.work,
-            maker.prepare,
-            chunks,
-            report,
-            workers=about.workers,
-        )
+
+        def mine() -> list[Copy]:
+            span = slice(shares.start * CHUNK, shares.stop * CHUNK)
+            return make(
+                train.row[span].tolist(),
+                [column[span] for column in train.texts],
+                maker.work,
+                maker.prepare,
+                chunks,
+                report,
+                workers=about.workers,
+                first=shares.start,
+            )
+
+        if processes.count() == 1:
+            return mine()
+
+        def act() -> dict[str, np.ndarray]:
+            data = json.dumps([[each.row, each.copy, *each.texts] for each in mine()])
+            return {"copies": np.frombuffer(data.encode("ascii"), np.uint8)}
+
+        found = [json.loads(bytes(each["copies"])) for each in processes.pooled(act)]
+    return [Copy(row, copy, tuple(texts)) for part in found for row, copy, *texts in part]
 
 
 def _confidence(texts: tuple[list[str], ...], room: Room) -> np.ndarray:
@@ -122,19 +138,19 @@ def _confidence(texts: tuple[list[str], ...], room: Room) -> np.ndarray:
     if not count:
         return np.zeros(0)
     about = teacher.description
-    tokens = tokenize(
-        texts,
+    none = np.zeros(count, np.int32)
+    table = make_split(
+        Examples(none, texts, none),
         teacher.tokenizer,
         about.max_length,
-        cache=cache_folder() / "tokens",
-        poll=room.poll,
-        notice=room.log.notice,
+        teacher.model.shape.vocab,
+        room.log.notice,
+        room.poll,
     )
-    none = np.zeros(count, np.int32)
     logits = predict(
         make_forward(teacher.bert),
-        replicate(teacher.params, room.mesh),
-        make_table(Examples(none, texts, none), tokens),
+        place(teacher.params, room.mesh),
+        table,
         buckets=about.buckets,
         mesh=room.mesh,
         poll=room.poll,

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxdistill.data.batches import Table
+from jaxdistill.data.stream import Stream
 from jaxdistill.data.tasks import Task
 from jaxdistill.log import RunLog
 from jaxdistill.manifest import parameters_sha256
@@ -16,7 +17,7 @@ from jaxdistill.preemption import Signals
 from jaxdistill.runs import Run
 from jaxdistill.scoring import Forward, predict, throughput
 from jaxdistill.sections import Config
-from jaxdistill.sharding import replicate
+from jaxdistill.sharding import place
 from jaxdistill.trees import flatten
 from jaxdistill.types import Params
 
@@ -29,10 +30,13 @@ class Bench(NamedTuple):
     task: Task
     tables: dict[str, Table]
     mesh: Mesh
+    """Of this process's devices, on which models are asked; training takes those of all."""
     log: RunLog
     signals: Signals
     augmented: Table | None = None
     """The train rows and those that were added to them."""
+    stream: Stream | None = None
+    """Where batches come from instead of the train rows, of which there are none then."""
 
 
 def of_tokens(bench: Bench) -> Bench:
@@ -58,7 +62,7 @@ def dev_logits(bench: Bench, forward: Forward, params: Params, split: str = "dev
     """Logits [N, C] of the dev split, or of another that the bench has, in its order."""
     return predict(
         forward,
-        replicate(params, bench.mesh),
+        place(params, bench.mesh),
         bench.tables[split],
         buckets=bench.config.data.buckets,
         mesh=bench.mesh,

@@ -1,4 +1,4 @@
-"""Checkpoints that are known to be whole: a thin wrapper over orbax's v1 API.
+"""Checkpoints that are known to be whole: a thin wrapper over orbax.
 
 What orbax 0.12.8 does not do is done here (each tried): it has no checksum (a flipped byte restores
 as wrong weights), takes any stray numbered folder for the newest step, casts dtypes silently, does
@@ -13,6 +13,10 @@ not fall back to an older step, and refuses arrays without elements.
 
 The state is flattened here, not by orbax, so that a restored tree has exactly the structure that
 the caller asked for (NamedTuples of optax, empty states, None).
+
+With several processes the first one writes, and each reads by itself. That is orbax's older API
+with one active process; its v1 asks all of them at every save (tried: it hangs), and wants them to
+share a disk.
 """
 
 from __future__ import annotations
@@ -28,8 +32,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from orbax.checkpoint import v1 as orbax
+import orbax.checkpoint as orbax
 
+from jaxdistill import processes
 from jaxdistill.errors import UserError
 from jaxdistill.files import canonical_json, read_json, sync_folder, write_json
 from jaxdistill.manifest import (
@@ -41,6 +46,7 @@ from jaxdistill.manifest import (
     verify_files,
     write_manifest,
 )
+from jaxdistill.sharding import fetch
 from jaxdistill.trees import unflatten
 
 DETAILS = "details.json"
@@ -56,7 +62,7 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints in one folder, of which the newest `keep` are kept. For one process.
+    """The checkpoints in one folder, of which the newest `keep` are kept.
 
     The owner of the run's lock saves; anybody may restore at the same time.
     """
@@ -78,6 +84,7 @@ class Checkpoints:
 
     def save(self, step: int, state: Any, details: Mapping[str, Any]) -> bool:
         """Saves state as checkpoint `step`, then removes what is not kept. Waits until it is done.
+        Collective: process 0 writes.
 
         Checkpoints of later steps are removed too: whoever saves step 6 after 7 has gone back.
 
@@ -88,13 +95,14 @@ class Checkpoints:
           details: what strict JSON can hold.
 
         Returns False, after a notice, where the disk refuses; the older ones are kept then.
-        Raises TypeError for other leaves, RuntimeError with several jax processes.
+        Raises TypeError for other leaves.
         """
-        if jax.process_count() > 1:
-            raise RuntimeError("Checkpoints.save is written for one process")
-        leaves = leaves_of(state)
-        jax.block_until_ready(state)  # a failed computation is not a failed save
-        canonical_json(details)  # nor is a value that JSON cannot hold
+        leaves_of(state)
+        canonical_json(details)  # a value that JSON cannot hold is not a failed save
+        leaves = leaves_of(fetch(state))  # nor is a failed computation
+        return processes.led(lambda: self._save(step, leaves, details))
+
+    def _save(self, step: int, leaves: dict[str, Any], details: Mapping[str, Any]) -> bool:
         unfinished = self.folder / f"{step}.unfinished"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -219,13 +227,11 @@ class Checkpoints:
 
 
 def _write(folder: Path, step: int, state: dict[str, Any], details: Mapping[str, Any]) -> None:
-    arrays = {
-        path: leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
-        for path, leaf in state.items()
-        if 0 not in leaf.shape  # orbax refuses them; their shape says all
-    }
+    # orbax refuses arrays without elements; their shape says all.
+    arrays = {path: leaf for path, leaf in state.items() if 0 not in leaf.shape}
     if arrays:
-        orbax.save(folder / "state", arrays)
+        with _orbax() as checkpointer:
+            checkpointer.save(folder / "state", arrays)
     write_json(folder / DETAILS, details)
     write_manifest(folder, step, state)
 
@@ -240,25 +246,35 @@ def _as_saved(leaves: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load(folder: Path, abstract: Any) -> Any:
-    targets = {}
-    for path, leaf in leaves_of(abstract).items():
-        sharding = getattr(leaf, "sharding", None)
-        if sharding is None:
-            sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        targets[path] = jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-    stored = {path: target for path, target in targets.items() if 0 not in target.shape}
-    try:
-        loaded = orbax.load(folder / "state", stored) if stored else {}
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise Unsound(f"{folder / 'state'} cannot be read by orbax: {_short(error)}") from error
+    targets = leaves_of(abstract)
+    loaded: dict[str, np.ndarray] = {}
+    if any(0 not in target.shape for target in targets.values()):
+        try:
+            with _orbax() as checkpointer:
+                loaded = checkpointer.restore(folder / "state")
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise Unsound(f"{folder / 'state'} cannot be read by orbax: {_short(error)}") from error
     leaves = []
     for path, target in targets.items():
-        if path in stored:
-            # A buffer that orbax took over from NumPy must not be donated; a copy may.
-            leaves.append(jnp.copy(loaded[path]))
-        else:
-            leaves.append(jax.device_put(jnp.zeros(target.shape, target.dtype), target.sharding))
+        value = loaded[path] if path in loaded else np.zeros(target.shape, target.dtype)
+        sharding = getattr(target, "sharding", None)
+        if sharding is None:
+            sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        part = jax.make_array_from_callback(target.shape, sharding, value.__getitem__)
+        # A buffer that is NumPy's memory must not be donated; a copy may.
+        leaves.append(jnp.copy(part))
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(abstract), leaves)
+
+
+def _orbax() -> orbax.Checkpointer:
+    """What writes and reads arrays in this process, and asks no other."""
+    me = processes.index()
+    alone = orbax.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process{me}"
+    )
+    return orbax.Checkpointer(
+        orbax.PyTreeCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone
+    )
 
 
 def _remove(path: Path) -> None:

@@ -17,8 +17,16 @@ from ml_collections import config_flags
 from jaxdistill.augmentation import AugmentConfig, check_augment
 from jaxdistill.bilstm_section import BiLstmConfig, check_bilstm
 from jaxdistill.errors import UserError
+from jaxdistill.general_section import GENERAL, check_general, check_plain
 from jaxdistill.own_section import SHARED, check_own, take_unlabelled
-from jaxdistill.sections import Config, DataConfig, ModelConfig, TeacherConfig, section
+from jaxdistill.sections import (
+    Config,
+    DataConfig,
+    EncoderConfig,
+    ModelConfig,
+    TeacherConfig,
+    section,
+)
 from jaxdistill.types import StagePlan
 
 VERSION = 1
@@ -28,7 +36,8 @@ SCOPES = ("table", "tokens")
 
 USAGE = (
     "usage: python -m jaxdistill.main --config FILE [--workdir RUN] [--config.a.b=value ...]\n"
-    "FILE is a recipe such as configs/teacher_sst2.py; RUN defaults to runs/<the recipe's name>."
+    "FILE is a recipe such as configs/teacher_sst2.py; RUN defaults to runs/<the recipe's name>.\n"
+    "One of several processes: --coordinator=HOST:PORT --processes=N --process=I."
 )
 
 
@@ -86,7 +95,11 @@ def checked(plain: dict[str, Any]) -> Config:
                 "config.augment.text is given and config.augment.name is none, which adds nothing. "
                 "Set config.augment.name=text, or tang or tinybert to make rows besides."
             )
-    wanted = ("student", "teacher") if "teacher" in plain else ("model",)
+    wanted: tuple[str, ...] = ("student", "teacher") if "teacher" in plain else ("model",)
+    if plain["method"]["name"] == GENERAL:
+        wanted = ("student",)
+        if "teacher" in plain:
+            plain["encoder"] = section(EncoderConfig, plain.pop("teacher"), "config.teacher")
     for name, constructor in SECTIONS.items():
         if name in plain:
             if constructor is ModelConfig and "view" in plain[name]:
@@ -121,13 +134,17 @@ def checked(plain: dict[str, Any]) -> Config:
 
 
 def _check_text(config: Config) -> None:
-    """Learning from text alone is pretrain's; it has neither teacher nor labels."""
+    """Learning from text alone is pretrain's, without a teacher, and general's, with one."""
     corpus, held_out = config.data.corpus, config.data.held_out
+    if config.method["name"] == GENERAL:
+        return check_general(config)
+    check_plain(config)
     if config.method["name"] != "pretrain":
         if corpus is not None or held_out is not None:
             raise UserError(
-                f"config.data.corpus={corpus!r} and held_out={held_out} are read by the method "
-                f"pretrain alone, and this one is {config.method['name']}. Leave both out."
+                f"config.data.corpus={corpus!r} and held_out={held_out} are read by the methods "
+                f"pretrain and general alone, and this one is {config.method['name']}. Leave both "
+                f"out."
             )
         return
     faults = {

@@ -17,21 +17,26 @@ from jaxdistill.errors import UserError
 
 def main(argv: list[str]) -> None:
     """The verb; argv as sys.argv."""
-    args = parse(argv[1:])
+    words, meeting = cli.take_meeting(argv)
+    args = parse(words[1:])
+    cli.meet(meeting)
+    from jaxdistill import mirror, processes
     from jaxdistill.data.readers import print_notice, read_file, read_split
     from jaxdistill.inputs import make_split
     from jaxdistill.runs import open_run
     from jaxdistill.scoring import make_forward, predict, score
-    from jaxdistill.sharding import make_mesh, replicate
+    from jaxdistill.sharding import own_mesh, place
 
-    run = open_run(Path(args.run), print_notice, stage=args.stage, precision=args.precision)
+    notice = print_notice if processes.lead() else _pass
+    folder = mirror.here(Path(args.run))
+    run = open_run(folder, notice, stage=args.stage, precision=args.precision)
     about = run.description
     task = run.task
-    folder = about.data_folder if args.folder is None else args.folder
+    data = about.data_folder if args.folder is None else args.folder
     if args.data is None:
-        examples = read_split(task, args.split, folder, print_notice)
+        examples = read_split(task, args.split, data, notice)
     else:
-        examples = read_file(task, args.data, print_notice)
+        examples = read_file(task, args.data, notice)
     if examples.unlabelled.any():
         raise UserError(
             f"The {args.split} split of {task.name} has no labels, so there is nothing to score. "
@@ -42,14 +47,14 @@ def main(argv: list[str]) -> None:
         run.tokens if run.view is None else None,
         about.max_length,
         run.model.shape.vocab,
-        print_notice,
+        notice,
         lambda: None,
         run.view,
     )
-    mesh = make_mesh()
+    mesh = own_mesh()
     logits = predict(
         make_forward(run.model),
-        replicate(run.params, mesh),
+        place(run.params, mesh),
         table,
         buckets=about.buckets,
         mesh=mesh,
@@ -64,11 +69,17 @@ def main(argv: list[str]) -> None:
         "precision": run.model.precision,
         "metrics": metrics,
     }
+    if not processes.lead():
+        return
     if not args.json:
         print(f"{args.run}, stage {run.stage}, {result['data']}, {len(table.row):,} rows")
         for name, value in metrics.items():
             print(f"  {name:16s} {value:.4f}")
     print(json.dumps(result))
+
+
+def _pass(text: str) -> None:
+    """Says nothing."""
 
 
 def parse(words: list[str]) -> argparse.Namespace:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from tokenizers import Tokenizer
 
+from jaxdistill import processes
 from jaxdistill.data.batches import Table, make_table
 from jaxdistill.data.corpus import read_corpus
 from jaxdistill.data.own import check_apart
 from jaxdistill.data.readers import Examples, cap, is_there, read_split
 from jaxdistill.data.tasks import Task
 from jaxdistill.data.tokens import Tokens, check_ids, tokenize
-from jaxdistill.data.views import View, read_words
+from jaxdistill.data.views import View, Words, read_words
 from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder, read_json, write_json
 from jaxdistill.sections import DataConfig
 
 Notice = Callable[[str], None]
+Texts = Sequence[Sequence[str]]
+"""One list of N strings or two."""
 
 CAP_SEED = 0
 """Draws config.data.train_rows: the same rows for every seed, so that runs differ by training."""
@@ -58,7 +62,8 @@ def make_split(
     poll: Callable[[], None],
     view: View | None = None,
 ) -> Table:
-    """Examples as a table ready to be batched.
+    """Examples as a table ready to be batched. Collective: each process cuts its share of the texts
+    into tokens or words, and all get all.
 
     Args:
       tokenizer: of a BERT, the student or a teacher; None where nobody reads tokens.
@@ -69,17 +74,43 @@ def make_split(
     """
     tokens: Tokens | None = None
     if tokenizer is not None:
-        tokens = tokenize(
-            examples.texts,
-            tokenizer,
-            max_length,
-            cache=cache_folder() / "tokens",
-            poll=poll,
-            notice=notice,
+        cache = cache_folder() / "tokens"
+
+        def cut(texts: Texts) -> Tokens:
+            found = tokenize(texts, tokenizer, max_length, cache=cache, poll=poll, notice=notice)
+            check_ids(found, vocab)
+            return found
+
+        ids, offsets, second = _shared_out(examples.texts, cut)
+        tokens = Tokens(ids, offsets, second)
+    words = None
+    if view is not None:
+        ids, offsets, each = _shared_out(
+            examples.texts, lambda texts: read_words(texts, view, notice=notice, poll=poll)
         )
-        check_ids(tokens, vocab)
-    words = None if view is None else read_words(examples.texts, view, notice=notice, poll=poll)
+        words = Words(ids, offsets, int(each.max()))
     return make_table(examples, tokens, words)
+
+
+def _shared_out(texts: Texts, read: Callable[[Texts], Tokens | Words]) -> list[np.ndarray]:
+    """What read gives for all texts: ids and offsets of one piece after the other, and its rest."""
+
+    def act() -> dict[str, np.ndarray]:
+        span = processes.span(len(texts[0]))
+        if span.start == span.stop and len(texts[0]):
+            return {}
+        part = read(texts if processes.count() == 1 else [column[span] for column in texts])
+        return {name: np.asarray(array) for name, array in part._asdict().items()}
+
+    parts = [list(each.values()) for each in processes.pooled(act) if each]
+    if len(parts) == 1:
+        return parts[0]
+    ids, offsets, rest = zip(*parts, strict=True)
+    begin = np.cumsum([0, *(each[-1] for each in offsets)])[:-1]
+    whole = [each[:-1] + first for each, first in zip(offsets, begin, strict=True)]
+    end = begin[-1] + offsets[-1][-1:]
+    joined = [np.concatenate(ids), np.concatenate([*whole, end])]
+    return [*joined, np.concatenate([np.atleast_1d(each) for each in rest])]
 
 
 def same_data(folder: Path, splits: Mapping[str, Examples]) -> None:

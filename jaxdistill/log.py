@@ -32,8 +32,10 @@ RESERVED = ("kind", "stage", "step")
 class RunLog:
     """The log of one run folder; without a folder (None) it only shows progress and notices."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, *, speaks: bool = True) -> None:
+        """speaks: whether anything is shown; of several processes one does."""
         self.folder = folder
+        self._speaks = speaks
         self._file: IO[str] | None = None
         self._writers: dict[str, Any] = {}
         self._progress: Progress | None = None
@@ -94,6 +96,8 @@ class RunLog:
 
     def notice(self, text: str) -> None:
         """Prints one line to stderr, above the progress bar where one is shown."""
+        if not self._speaks:
+            return
         line = " ".join(text.split())
         bar = self._progress.bar if self._progress is not None else None
         if bar is not None:
@@ -115,7 +119,7 @@ class RunLog:
         """
         if self._progress is not None:
             raise RuntimeError("a progress is already shown")
-        self._progress = Progress(stage, total_steps, done, every)
+        self._progress = Progress(stage, total_steps, done, every, shown=self._speaks)
         try:
             with self._progress as shown:
                 yield shown

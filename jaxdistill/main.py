@@ -1,6 +1,8 @@
 """python -m jaxdistill.main --config FILE [--workdir RUN] [--config.a.b=value ...]
 
-Trains, resumes, or, where the run is finished, prints its report.
+Trains, resumes, or, where the run is finished, prints its report. On several machines the same
+command runs on each: what a cluster tells its tasks is found out; elsewhere each process is given
+--coordinator=HOST:PORT --processes=N --process=I (docs/scaling.md).
 """
 
 from __future__ import annotations
@@ -16,11 +18,16 @@ def main(argv: list[str]) -> None:
     if {"-h", "--help"} & set(argv[1:]):
         print(USAGE)
         return
-    config = from_command_line(argv)  # before jax is imported: a typo costs no seconds
+    words, meeting = cli.take_meeting(argv)
+    config = from_command_line(words)  # before jax is imported: a typo costs no seconds
+    cli.meet(meeting)
+    from jaxdistill.processes import lead
     from jaxdistill.recipe import ensure_run
     from jaxdistill.report import summary
 
-    print(summary(ensure_run(config)))
+    report = ensure_run(config)
+    if lead():
+        print(summary(report))
 
 
 if __name__ == "__main__":

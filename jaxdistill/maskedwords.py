@@ -25,7 +25,7 @@ from jaxdistill.models.bert import Bert, BertShape
 from jaxdistill.models.build import build
 from jaxdistill.origins import find_checkpoint
 from jaxdistill.scoring import by_row
-from jaxdistill.sharding import replicate
+from jaxdistill.sharding import place
 from jaxdistill.types import Batch, Params, Vocabulary
 
 BUCKETS = (16, 32, 64, 128, 256)
@@ -66,7 +66,7 @@ class MaskedWords:
         self.mask = vocabulary.mask
         self.pieces = {number: piece for piece, number in tokenizer.get_vocab().items()}
         kept = {part: params[part] for part in ("embeddings", "layers", "mlm")}
-        self.params = replicate(kept, mesh)
+        self.params = place(kept, mesh)
         model = build("bert", dataclasses.asdict(shape), "float32")
         assert isinstance(model, Bert), "of that name"
         self.ask = jax.jit(_asker(model, vocabulary, count))

@@ -9,14 +9,36 @@ from pathlib import Path
 
 import jax
 
+from jaxdistill import mirror, processes
 from jaxdistill.data.tasks import Task
 from jaxdistill.errors import UserError
 from jaxdistill.files import read_json
+from jaxdistill.general_section import GENERAL
 from jaxdistill.manifest import parameters_sha256
 from jaxdistill.models.sources import Pretrained, align_labels, load_pretrained
 from jaxdistill.runs import Run, is_run, open_run
 
 Notice = Callable[[str], None]
+
+
+def at_hand(source: str) -> str:
+    """The same source where it names a folder of process 0 (RUN:stage too): as it is found here.
+
+    Collective; with one process it is the source as it is.
+    """
+    if processes.count() == 1:
+        return source
+    folder, _, stage = os.path.expanduser(source).rpartition(":")
+
+    def kind() -> str:
+        if folder and is_run(Path(folder)):
+            return "stage"
+        return "folder" if os.path.isdir(os.path.expanduser(source)) else ""
+
+    named = processes.led(kind)
+    if named == "stage":
+        return f"{mirror.here(Path(folder))}:{stage}"
+    return str(mirror.here(Path(os.path.expanduser(source)))) if named else source
 
 
 def find_checkpoint(
@@ -93,7 +115,7 @@ def _from_run(folder: Path, stage: str | None, notice: Notice) -> Pretrained:
         has_mlm="mlm" in run.params,
         labels=labels,
         regression=not labels and not run.headless,
-        projection=None,
+        projection=run.extras["projection"] if run.description.method == GENERAL else None,
         tokenizer=folder / "tokenizer",
         origin=str(folder),
         sha256=parameters_sha256(run.params),

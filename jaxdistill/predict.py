@@ -11,6 +11,7 @@ them; rows count from 0. No number of rows takes more memory.
 A file is read through before anything is computed: a row that cannot be read is told, and nothing
 is written. A pipe's rows are answered as they come, up to one that cannot be read. An output file
 is whole or not there. --glue writes the task's test predictions as GLUE's server wants them.
+Several processes (see main) share the rows of a file; the first one writes.
 """
 
 from __future__ import annotations
@@ -22,36 +23,49 @@ import sys
 from pathlib import Path
 
 from jaxdistill import cli
+from jaxdistill.errors import UserError
 
 
 def main(argv: list[str]) -> None:
     """The verb; argv as sys.argv."""
-    args = parse(argv[1:])
+    words, meeting = cli.take_meeting(argv)
+    args = parse(words[1:])
     from jaxdistill.data.rows import check_input
 
     if args.input != "-":
         check_input(Path(args.input).expanduser())  # before jax is imported: a typo costs no time
+    cli.meet(meeting)
+    from jaxdistill import mirror, processes
     from jaxdistill.data.readers import print_notice
     from jaxdistill.runs import open_run
-    from jaxdistill.sharding import make_mesh
+    from jaxdistill.sharding import own_mesh
     from jaxdistill.streaming import Predictor, stream
     from jaxdistill.submission import parts_of, submit
 
-    run = open_run(Path(args.run), print_notice, stage=args.stage, precision=args.precision)
+    if args.input == "-" and args.glue is None and processes.count() > 1:
+        raise UserError(
+            f"{processes.count()} processes share the rows of a file, and a pipe is in one of "
+            f"them. Give --input FILE, or run one process."
+        )
+    lead = processes.lead()
+    notice = print_notice if lead else _pass
+    folder = mirror.here(Path(args.run))
+    run = open_run(folder, notice, stage=args.stage, precision=args.precision)
     about = run.description
     task = run.task
     if args.glue is not None:
         parts_of(task)  # refuses other tasks before anything is moved to a device
-        folder = about.data_folder if args.folder is None else args.folder
-        predictor = Predictor(run, make_mesh())
-        target = Path(args.glue).expanduser()
-        for path in submit(task, folder, target, predictor, print_notice):
+        data = about.data_folder if args.folder is None else args.folder
+        predictor = Predictor(run, own_mesh())
+        submitted = Path(args.glue).expanduser() if lead else None
+        for path in submit(task, data, submitted, predictor, notice):
             print(path)
     else:
         columns = tuple(name for name in (args.text, args.text_pair) if name)
-        predictor = Predictor(run, make_mesh())
+        predictor = Predictor(run, own_mesh())
+        target = args.output if lead else os.devnull
         try:
-            stream(predictor, task, about.labels, args.input, args.output, columns, print_notice)
+            stream(predictor, task, about.labels, args.input, target, columns, notice)
         except BrokenPipeError:
             # Nobody reads on (head): end quietly. Else what is buffered would fail once more.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,7 +73,11 @@ def main(argv: list[str]) -> None:
         except KeyboardInterrupt:
             sys.exit(130)
     if remark := predictor.remark():
-        print_notice(remark)
+        notice(remark)
+
+
+def _pass(text: str) -> None:
+    """Says nothing."""
 
 
 def parse(words: list[str]) -> argparse.Namespace:

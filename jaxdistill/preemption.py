@@ -12,15 +12,16 @@ import signal
 import threading
 import time
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from jaxdistill.errors import Preempted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """SIGTERM: schedulers and `kill`; SIGINT: Ctrl-C; SIGUSR1: Slurm's `--signal`, an early warning."""
 
-TWIN_SECONDS = 0.1
-"""One request may arrive twice: `timeout` signals the process and then its group at once."""
+TWIN_SECONDS = 1.0
+"""One request may arrive twice: `timeout` signals the process and then its group at once, a
+scheduler the job's step and then, through srun, its tasks."""
 
 
 class Signals:
@@ -46,8 +47,16 @@ class Signals:
 
     def poll(self) -> None:
         """Raises Preempted when a signal has come; to be called where all that is done is saved."""
-        if self.requested is not None:
-            raise Preempted(f"stopped by {self.requested}")
+        if self.asked():
+            self.stop()
+
+    def asked(self) -> bool:
+        """Whether a signal has come to this process."""
+        return self.requested is not None
+
+    def stop(self) -> NoReturn:
+        """Raises Preempted: a signal has come, to this process or to another."""
+        raise Preempted(f"stopped by {self.requested or 'a signal to another process'}")
 
     def __enter__(self) -> Signals:
         global _active

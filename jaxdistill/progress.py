@@ -16,11 +16,14 @@ WINDOW_SECONDS = 30.0
 class Progress:
     """How far a stage is: one bar on a terminal, else a line every few seconds, on stderr."""
 
-    def __init__(self, stage: str, total: int, done: int, every: float) -> None:
-        """The arguments are those of RunLog.progress, which shows one at a time."""
+    def __init__(
+        self, stage: str, total: int, done: int, every: float, *, shown: bool = True
+    ) -> None:
+        """As RunLog.progress, which shows one at a time; shown: whether anything is printed."""
         self.bar: Any = None
         """The rich.progress.Progress on a terminal."""
         self._stage, self._total, self._every = stage, total, every
+        self._shown = shown
         self._step = done
         self._values: dict[str, float] = {}
         self._counts = (0, 0)
@@ -54,7 +57,7 @@ class Progress:
         now = monotonic()
         self._marks.append((now, self._step, 0, 0))
         self._printed_at = now
-        if sys.stderr.isatty():
+        if self._shown and sys.stderr.isatty():
             self.bar = _bar()
             self._task = self.bar.add_task(
                 self._stage, total=self._total, completed=self._step, text=""
@@ -75,6 +78,8 @@ class Progress:
             self._print(monotonic())
 
     def _print(self, now: float) -> None:
+        if not self._shown:
+            return
         head = f"{self._stage} {self._step}/{self._total}"
         print(f"{head}  {self._text()}", file=sys.stderr, flush=True)
         self._printed_at, self._printed_step = now, self._step

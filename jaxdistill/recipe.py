@@ -7,8 +7,10 @@ returns.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxdistill import mirror, processes
 from jaxdistill.augmenting import augment
 from jaxdistill.bench import Bench, material, of_tokens
 from jaxdistill.data.tasks import known_task
@@ -23,22 +26,25 @@ from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.views import write_view
 from jaxdistill.errors import UserError
 from jaxdistill.files import Lock, read_json, write_json
+from jaxdistill.general import distil
 from jaxdistill.inputs import make_split, read_splits, same_data
 from jaxdistill.log import RunLog
 from jaxdistill.makers import Room
+from jaxdistill.manifest import parameters_sha256
 from jaxdistill.methods.finetune import Finetune
 from jaxdistill.models.build import in_words
+from jaxdistill.origins import at_hand
 from jaxdistill.own_section import check_many, settled
 from jaxdistill.planning import make_method, make_stages
 from jaxdistill.precisions import settle
 from jaxdistill.preemption import Signals
 from jaxdistill.pretraining import check_words, with_vocabulary
 from jaxdistill.running import read_report, run_stages, save_report
-from jaxdistill.runs import WORDS, Run, copy_tokenizer
+from jaxdistill.runs import WORDS, copy_tokenizer
 from jaxdistill.sections import NOT_THE_RUN, Config
-from jaxdistill.sharding import check_batch_size, make_mesh
+from jaxdistill.sharding import check_batch_size, make_mesh, own_mesh
 from jaxdistill.starts import Start, make_start, make_twin
-from jaxdistill.teachers import teacher_config
+from jaxdistill.teachers import check_vocabularies, teacher_config
 from jaxdistill.teaching import answers, check_needs, check_teachers, gather
 from jaxdistill.trees import flatten
 
@@ -49,23 +55,31 @@ COMPARED = ("metrics", "parameters", "bytes", "examples_per_second")
 def ensure_run(config: Config) -> dict[str, Any]:
     """Finishes the run that the config describes, and its teacher's, and returns its report.
 
+    Collective: with several processes the run folder is that of process 0 (processes.here).
+
     Raises:
       UserError: the config, a file or the run folder needs the user.
       Preempted: a signal came; the same call goes on from there.
     """
-    folder = Path(os.path.expanduser(config.workdir))
     task = known_task(config.task)
-    mesh = make_mesh()
     values = dict(config.method)
     name = values.pop("name")
     method = make_method(name, values)
     for stage, plan in config.stages.items():
-        check_batch_size(plan.batch_size, mesh, f"config.stages.{stage}.batch_size")
+        check_batch_size(plan.batch_size, make_mesh(), f"config.stages.{stage}.batch_size")
+    folder = mirror.here(Path(os.path.expanduser(config.workdir)))
     same_config(config, folder)
     if (folder / "report.json").is_file():
         return read_report(folder)
     taught_by = _ensure_teacher(config)
-    with Lock(folder), RunLog(folder) as log, Signals() as signals:
+    config = _at_hand(config, folder)
+    mesh = own_mesh()
+    with Lock(folder), _log(folder) as log, Signals() as signals:
+        # Elsewhere than in what is pooled, one process must not stop by itself.
+        poll = signals.poll if processes.count() == 1 else _pass
+        if config.encoder:
+            bench = Bench(config, folder, task, {}, mesh, log, signals)
+            return save_report(folder, distil(bench, method, poll))
         task = settled(task, config.data, log.notice)
         check_many(config, task)
         splits = read_splits(task, config.data, log.notice)
@@ -73,7 +87,8 @@ def ensure_run(config: Config) -> dict[str, Any]:
         teaching = gather(config, task, taught_by, splits["train"], log)
         teacher = teaching.teacher
         texts = splits["train"].texts
-        start = make_start(config, task, teacher, texts, folder, log.notice, signals.poll)
+        start = make_start(config, task, teacher, texts, folder, log.notice, poll)
+        _same_everywhere(folder, start)
         twin = make_twin(config, task, teacher, start, log.notice) if config.baseline else None
         precision_of = partial(settle, folder, start.shape, log.notice)
         method = with_vocabulary(method, start)
@@ -125,7 +140,46 @@ def _ensure_teacher(config: Config) -> Path | None:
     recipe, folder = teacher_config(config)
     if recipe is not None:
         ensure_run(recipe)
-    return folder
+    return mirror.here(folder)
+
+
+def _at_hand(config: Config, folder: Path) -> Config:
+    """The config with the folders that process 0 reads runs and checkpoints from, as found here."""
+
+    def found(section: Any) -> Any:
+        if section is None or not hasattr(section, "source"):
+            return section
+        return replace(section, source=at_hand(section.source))
+
+    return replace(
+        config,
+        workdir=str(folder),
+        model=found(config.model),
+        student=found(config.student),
+        encoder=found(config.encoder),
+    )
+
+
+def _same_everywhere(folder: Path, start: Start) -> None:
+    """Refuses to train where processes have other rows or another start than process 0."""
+    rows = json.dumps(read_json(folder / "data.json"), sort_keys=True)
+    processes.same(
+        "What was read (data.json)", rows, "Give every machine the same files of the task."
+    )
+    processes.same(
+        "Where training starts (the SHA-256 of its parameters)",
+        parameters_sha256(start.params),
+        "Give every machine the same checkpoint, or a folder that all of them see.",
+    )
+
+
+def _log(folder: Path) -> RunLog:
+    """The run's log, which process 0 keeps."""
+    return RunLog(folder) if processes.lead() else RunLog(None, speaks=False)
+
+
+def _pass() -> None:
+    """Does not stop."""
 
 
 def _train_alone(bench: Bench, start: Start, said: str) -> dict[str, Any]:
@@ -141,13 +195,14 @@ def _train_alone(bench: Bench, start: Start, said: str) -> dict[str, Any]:
         precision_of = partial(settle, bench.folder, start.shape, bench.log.notice)
         plans = {"finetune": bench.config.alone}
         stages = make_stages(method, plans, start, None, precision_of)
-        with RunLog(folder) as log:
+        with _log(folder) as log:
             alone = bench._replace(folder=folder, log=log, augmented=None)
             report = run_stages(
                 alone, "finetune", method, stages, start, None, lambda planned: None
             )
-            save_report(folder, report)
-    report = read_report(folder)
+            report = save_report(folder, report)
+    else:
+        report = read_report(folder)
     return {"run": "alone", "start": said, **{name: report[name] for name in COMPARED}}
 
 
@@ -165,20 +220,6 @@ def same_config(config: Config, folder: Path) -> None:
             f"{folder} holds a run of another config: {shown}. Give the run a --workdir of its "
             f"own, or remove {folder}."
         )
-
-
-def check_vocabularies(ours: dict[str, int], teacher: Run) -> None:
-    """Teacher and student read the same token ids, so their vocabularies must be the same."""
-    theirs = teacher.tokenizer.get_vocab()
-    if ours == theirs:
-        return
-    word = next(w for w in sorted({**ours, **theirs}) if ours.get(w) != theirs.get(w))
-    raise UserError(
-        f"The student's vocabulary ({len(ours):,} word pieces) is not that of the teacher "
-        f"{teacher.folder} ({len(theirs):,}): {word!r} is {ours.get(word)} for one and "
-        f"{theirs.get(word)} for the other. Start the student from a checkpoint with the "
-        f"teacher's vocabulary, or from config.student.source=teacher or random."
-    )
 
 
 def _flat(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,29 @@ def text(*, corpus: str = "", held_out: float = 0.05, **given: Any) -> ConfigDic
     return section
 
 
+def streamed(
+    *,
+    corpus: str,
+    steps: int,
+    max_length: int,
+    held_out: float = 0.01,
+    dev_rows: int = 1024,
+    lanes: int = 8,
+) -> ConfigDict:
+    """config.data of general distillation, which streams its text; see DataConfig."""
+    section = data(max_length=max_length, buckets=(max_length,))
+    section.update(
+        {
+            "corpus": corpus,
+            "held_out": held_out,
+            "dev_rows": dev_rows,
+            "steps": steps,
+            "lanes": lanes,
+        }
+    )
+    return section
+
+
 def start(source: str, **given: Any) -> ConfigDict:
     """config.model or config.student; see jaxdistill.sections.ModelConfig. The rest is empty."""
     section = ConfigDict(
@@ -255,6 +278,15 @@ def tinybert(
       layer_map: () for every N/M-th layer.
     """
     return ConfigDict({"name": "tinybert", **locals()})
+
+
+def general(*, layer_map: tuple[int, ...] = (), projection: str = "shared") -> ConfigDict:
+    """config.method of general, by default the paper's; see jaxdistill.methods.general.General.
+
+    Args:
+      layer_map: () for every N/M-th layer.
+    """
+    return ConfigDict({"name": "general", **locals()})
 
 
 def theseus(*, rate: float, slope: float = 0.0, predecessor_dropout: bool = False) -> ConfigDict:

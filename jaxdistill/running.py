@@ -10,9 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxdistill import mirror, processes
 from jaxdistill.bench import Bench, dev_logits, material, size_and_speed, train_table
 from jaxdistill.checkpoint import Checkpoints
-from jaxdistill.data.batches import Epoch, batches
+from jaxdistill.data.batches import batches
 from jaxdistill.files import read_json, write_json
 from jaxdistill.log import RunLog
 from jaxdistill.models.bert import Bert
@@ -35,10 +36,11 @@ from jaxdistill.scoring import (
     make_judge,
     score,
 )
+from jaxdistill.sharding import make_mesh, rows_here
 from jaxdistill.starts import Start
 from jaxdistill.trainer import Surroundings, train_stage
 from jaxdistill.trees import flatten
-from jaxdistill.types import Method, Params, Stage, Taught
+from jaxdistill.types import Batches, Method, Params, Stage, Taught
 
 EXTRAS = (1 << 16) + 1
 """Folded into the run's key to draw what trains along and is never exported."""
@@ -138,9 +140,11 @@ def _evaluate(bench: Bench, planned: Planned, frozen: Params) -> Evaluate:
 
 
 def _surroundings(bench: Bench, evaluate: Evaluate, selection: str) -> Surroundings:
-    config, tables = bench.config, bench.tables
+    config, tables, mesh = bench.config, bench.tables, make_mesh()
 
-    def epochs(size: int, epoch: int) -> Epoch:
+    def epochs(size: int, epoch: int) -> Batches:
+        if bench.stream is not None:
+            return bench.stream.epoch(size, epoch)
         return batches(
             tables["train"],
             size,
@@ -148,17 +152,19 @@ def _surroundings(bench: Bench, evaluate: Evaluate, selection: str) -> Surroundi
             seed=config.seed,
             epoch=epoch,
             training=True,
+            mine=None if processes.count() == 1 else rows_here(size, mesh),
         )
 
     return Surroundings(
         folder=bench.folder / "checkpoints",
         epochs=epochs,
+        source=bench.stream,
         evaluate=evaluate,
         selection=selection,
         seed=config.seed,
         log=bench.log,
         signals=bench.signals,
-        mesh=bench.mesh,
+        mesh=mesh,
         checkpoint_seconds=config.checkpoint_minutes * 60,
         log_steps=config.log_steps,
         ledger_steps=config.ledger_steps,
@@ -189,6 +195,7 @@ def _description(
 
 def _keep(folder: Path, params: Params, log: RunLog) -> None:
     """Makes parameters that nothing trains look like a stage's, for whoever opens the run."""
+    folder.mkdir(parents=True, exist_ok=True)
     Checkpoints(folder / "best", 1, log.notice).save(0, params, {})
     write_json(folder / "done.json", {"step": 0, "steps": 0, "seconds": 0.0, "skipped": 0})
 
@@ -202,12 +209,13 @@ def _report(
     params: Params,
 ) -> dict[str, Any]:
     """Evaluates the checkpoint as it was written; a model without classifier as its stage was.
+    Collective.
 
     Args:
       evaluate: that of the last stage.
       params: of the whole run at its end.
     """
-    run = open_run(bench.folder, bench.log.notice, headless=True)
+    run = open_run(mirror.renewed(bench.folder), bench.log.notice, headless=True)
     if run.headless:
         assert evaluate is not None, "a stage that left the classifier out"
         forward = make_encoder(run.model)
@@ -235,9 +243,15 @@ def _report(
 
 
 def save_report(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
-    """Writes report.json, report.md and curves.png; returns what the next process will read."""
-    write_report(folder, report)
-    return read_report(folder)
+    """Writes report.json, report.md and curves.png; returns what the next process will read.
+    Collective: the report is that of process 0.
+    """
+
+    def write() -> dict[str, Any]:
+        write_report(folder, report)
+        return read_report(folder)
+
+    return processes.led(write)
 
 
 def read_report(folder: Path) -> dict[str, Any]:

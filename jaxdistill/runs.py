@@ -14,7 +14,7 @@ import dataclasses
 import io
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,8 @@ class Run:
     """{"step", "metrics", ...} of the parameters."""
     view: View | None = None
     """How a BiLSTM reads texts; None for a BERT, which reads tokens."""
+    extras: Params = field(default_factory=dict)
+    """What trained along with the student, such as TinyBERT's projection."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -186,12 +188,13 @@ def open_run(
             f"to go on where it stopped."
         )
     model = build(description.model, description.shape, precision or description.precision)
-    params = read_student(folder / "checkpoints" / stage / "best", model, notice)
+    params, extras = read_params(folder / "checkpoints" / stage / "best", model, notice)
     tokenizer = None
     if isinstance(model, Bert) or (folder / "tokenizer").is_dir():
         tokenizer = load_tokenizer(folder / "tokenizer")
     view = None if isinstance(model, Bert) else read_view(folder / WORDS, tokenizer)
-    run = Run(folder, description, stage, model, params, tokenizer, read_json(done), view)
+    record = read_json(done)
+    run = Run(folder, description, stage, model, params, tokenizer, record, view, extras)
     if run.headless and not headless:
         raise UserError(
             f"{folder} was trained on text alone ({description.method}) and has no classifier, so "
@@ -201,8 +204,8 @@ def open_run(
     return run
 
 
-def read_student(folder: Path, model: Model, notice: Callable[[str], None]) -> Params:
-    """The model's parameters from a folder of checkpoints of a whole run's parameters.
+def read_params(folder: Path, model: Model, notice: Callable[[str], None]) -> tuple[Params, Params]:
+    """The model's parameters, and what trained along, from a folder of a whole run's checkpoints.
 
     With the masked-LM head where there is one; without classifier where the run has none.
     """
@@ -223,7 +226,7 @@ def read_student(folder: Path, model: Model, notice: Callable[[str], None]) -> P
             )
             + "."
         )
-    return params
+    return params, restored.state["extras"] if "extras" in restored.state else {}
 
 
 def write_predictions(path: Path, row: np.ndarray, logits: np.ndarray, labels: np.ndarray) -> None:

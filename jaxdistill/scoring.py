@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxdistill.data.batches import Table, batches
+from jaxdistill import processes
+from jaxdistill.data.batches import Table, batches, rows_of
 from jaxdistill.metrics import classification, multilabel, regression
-from jaxdistill.sharding import replicate, split
+from jaxdistill.sharding import place, split
 from jaxdistill.types import Batch, LossFn, Metrics, Params, Progress
 
 Forward = Callable[[Params, Batch], jax.Array]
@@ -45,16 +46,33 @@ def predict(
     poll: Callable[[], None],
     size: int = BATCH,
 ) -> np.ndarray:
-    """Logits [N, C] float32 of a split, in the table's order.
+    """Logits [N, C] float32 of a split, in the table's order. Collective: processes share the rows.
 
     Args:
+      params: on the mesh.
+      mesh: of this process's devices.
       poll: called before every batch; it may raise to stop.
       size: examples per forward pass.
     """
-    logits: np.ndarray = by_row(
-        forward, params, table, buckets=buckets, mesh=mesh, poll=poll, size=size
-    )
-    return logits
+
+    def ask(span: slice) -> np.ndarray:
+        logits: np.ndarray = by_row(
+            forward, params, rows_of(table, span), buckets=buckets, mesh=mesh, poll=poll, size=size
+        )
+        return logits
+
+    return shared_out(len(table.row), ask)
+
+
+def shared_out(rows: int, ask: Callable[[slice], np.ndarray]) -> np.ndarray:
+    """[N, ...]: what ask gives for all rows, each process asking about its span. Collective."""
+
+    def act() -> dict[str, np.ndarray]:
+        span = processes.span(rows)
+        return {"answers": ask(span)} if span.start < span.stop else {}
+
+    found = [each["answers"] for each in processes.pooled(act) if each]
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def by_row(
@@ -136,31 +154,41 @@ def judge_split(
     """{"loss": ..., and the judge's other metrics}, means over the split's examples.
 
     What is drawn comes from one key, and for each row by its number: the same in every evaluation
-    and in every run.
+    and in every run. Collective: processes share the rows.
 
     Args:
       params, frozen: of a whole run ({"student", "extras"}, {"teacher"} or {}).
+      mesh: of this process's devices.
       poll: called before every batch; it may raise to stop.
     """
     devices = mesh.shape["data"]
+    mine = rows_of(table, processes.span(len(table.row)))
     epoch = batches(
-        table, -(-size // devices) * devices, buckets=buckets, seed=0, epoch=0, training=False
+        mine, -(-size // devices) * devices, buckets=buckets, seed=0, epoch=0, training=False
     )
-    params, frozen = replicate(params, mesh), replicate(frozen, mesh)
-    total: dict[str, float] = {}
-    for batch in epoch:
-        poll()
-        found = jax.device_get(judge(params, frozen, split(batch, mesh)))
-        for name, value in found.items():
-            total[name] = total.get(name, 0.0) + float(value) * float(batch.weight.sum())
-    names = ["loss", *(name for name in total if name != "loss")]  # jit sorts them
-    return {name: total[name] / len(table.row) for name in names}
+    params, frozen = place(params, mesh), place(frozen, mesh)
+
+    def act() -> dict[str, np.ndarray]:
+        total: dict[str, float] = {}
+        for batch in epoch:
+            poll()
+            found = jax.device_get(judge(params, frozen, split(batch, mesh)))
+            for name, value in found.items():
+                total[name] = total.get(name, 0.0) + float(value) * float(batch.weight.sum())
+        return {name: np.array(value) for name, value in total.items()}
+
+    everywhere = processes.pooled(act)
+    names = {name for each in everywhere for name in each}
+    ordered = ["loss", *sorted(names - {"loss"})]
+    whole = {name: sum(float(each.get(name, 0.0)) for each in everywhere) for name in ordered}
+    return {name: value / len(table.row) for name, value in whole.items()}
 
 
 def throughput(
     forward: Forward, params: Params, table: Table, *, buckets: tuple[int, ...], mesh: Mesh
 ) -> float:
-    """Examples per second of inference at batch 32, the median of three passes over 16 batches.
+    """Examples per second of inference at batch 32, the median of three passes over 16 batches, on
+    this process's devices.
 
     The batches are spread over the split, and compiled before the clock starts.
     """
@@ -169,7 +197,7 @@ def throughput(
         table, -(-32 // devices) * devices, buckets=buckets, seed=0, epoch=0, training=False
     )
     chosen = [epoch[i] for i in range(0, len(epoch), -(-len(epoch) // 16))]
-    params = replicate(params, mesh)
+    params = place(params, mesh)
     seconds = []
     for _ in range(4):
         begun = time.perf_counter()

@@ -33,10 +33,20 @@ class DataConfig:
     buckets: tuple[int, ...]
     """Lengths that batches are padded to, rising; the last one is max_length or more."""
     corpus: str | None = None
-    """Of pretrain alone: a .txt file, or a folder of such, one text a line; empty for the texts of
-    the task, with dev held out."""
+    """Of pretrain and general alone: a .txt file, or a folder of such, one text a line. Of
+    pretrain, empty for the texts of the task, with dev held out. Of general, which reads it as a
+    stream, also a data set of the hub, owner/name:configuration."""
     held_out: float | None = None
-    """Of pretrain alone: the share of a corpus' different texts that is held out."""
+    """Of pretrain and general alone: the share of a corpus' different texts that is held out."""
+    dev_rows: int | None = None
+    """Of general alone, as the next two: sequences of held-out text that it is judged on, at
+    most."""
+    steps: int | None = None
+    """Batches of the stream that are called an epoch. The next epoch goes on where one ends; when
+    the corpus is through it begins anew, in another order."""
+    lanes: int | None = None
+    """Parts of the corpus that are read side by side. A batch has equally many sequences of each,
+    and a process reads whole ones: a divisor of the batch size, a multiple of the processes."""
     train: str | None = None
     """Of the task "own" alone, as all that follows: a labelled file with a header, .csv, .tsv (or
     .txt, split on tabs), .jsonl or .parquet."""
@@ -81,6 +91,14 @@ class ModelConfig:
     """Of a "random" model: width of the feed-forward layer."""
     vocab: int | None
     """Of a "random" model without teacher: word pieces, built from the train texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """The section config.teacher of general distillation, whose teacher has no task."""
+
+    source: str
+    """A pre-trained BERT: a hub name, a local Hugging Face folder, a finished run of pretrain."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +159,8 @@ class Config:
     student: ModelConfig | BiLstmConfig | None = None
     """What a recipe with a teacher trains."""
     teacher: TeacherConfig | None = None
+    encoder: EncoderConfig | None = None
+    """What config.teacher is of general distillation."""
     augment: AugmentConfig | None = None
     """What is added to the train rows; none: nothing."""
     baseline: bool = False
@@ -150,7 +170,7 @@ class Config:
     @property
     def start(self) -> ModelConfig | BiLstmConfig:
         """The section that says where the trained model starts."""
-        found = self.student if self.teacher else self.model
+        found = self.student if self.taught else self.model
         assert found is not None, "checked() saw to it"
         return found
 
@@ -164,7 +184,12 @@ class Config:
     @property
     def start_key(self) -> str:
         """That section's name, for messages."""
-        return "config.student" if self.teacher else "config.model"
+        return "config.student" if self.taught else "config.model"
+
+    @property
+    def taught(self) -> bool:
+        """Whether there is a teacher of either kind."""
+        return self.teacher is not None or self.encoder is not None
 
     def hash(self) -> str:
         """sha256 of all that makes the run what it is."""

@@ -84,7 +84,13 @@ def make_start(
         start = _random(wanted, where, task, teacher, texts, folder, config.data.buckets[-1], key)
     else:
         as_it_is = config.method["name"] == "score"
-        start = _whole(wanted.source, where, task, key, notice, as_it_is=as_it_is)
+        headless = config.encoder is not None
+        start = _whole(
+            wanted.source, where, task, key, notice, as_it_is=as_it_is, headless=headless
+        )
+    if config.encoder:  # general distillation: there are no labels
+        body = {part: tree for part, tree in start.params.items() if part != "classifier"}
+        start = start._replace(params=body)
     if config.method["name"] == "theseus":
         _same_but_layers(start, where, teacher)
     if wanted.dropout is not None:
@@ -261,8 +267,15 @@ def _same_but_layers(start: Start, where: str, teacher: Run | None) -> None:
 
 
 def _whole(
-    source: str, where: str, task: Task, key: jax.Array, notice: Notice, *, as_it_is: bool
+    source: str,
+    where: str,
+    task: Task,
+    key: jax.Array,
+    notice: Notice,
+    *,
+    as_it_is: bool,
+    headless: bool = False,
 ) -> Start:
     found = find_checkpoint(source, where, task, notice, as_it_is=as_it_is)
-    params = complete(found, Bert(found.shape), key, notice)
+    params = complete(found, Bert(found.shape), key, notice, classifier=not headless)
     return Start(found.shape, params, found.tokenizer, found.projection)

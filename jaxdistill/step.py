@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from jaxdistill.sharding import replicate
+from jaxdistill.sharding import place
 from jaxdistill.types import Batch, GradFn, Metrics, Params, Progress
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def start(
     scale = LossScale(np.array(FIRST_SCALE, np.float32), np.zeros([], np.int32)) if scaled else None
     state = State(np.zeros([], np.int32), params, jax.jit(optimizer.init)(params), scale)
     # Every leaf is placed as a step will return it, or the second step would compile again.
-    return replicate(state, mesh)
+    return place(state, mesh)
 
 
 def stack(batches: Sequence[Batch], size: int) -> Batch:

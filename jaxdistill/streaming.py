@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxdistill import processes
 from jaxdistill.data.batches import Table, make_table
 from jaxdistill.data.blocks import Texts, blocked, piped
 from jaxdistill.data.rows import read_rows
@@ -23,15 +24,18 @@ from jaxdistill.errors import UserError
 from jaxdistill.files import replacing
 from jaxdistill.progress import Progress
 from jaxdistill.runs import Run
-from jaxdistill.scoring import make_forward, predict
-from jaxdistill.sharding import replicate
+from jaxdistill.scoring import by_row, make_forward, shared_out
+from jaxdistill.sharding import place
 
 DIGITS = 6
 """Significant digits of a probability or score: about what float32 holds."""
 
 
 class Predictor:
-    """A run's model, ready to be asked. Blocks share its programs, one for each length bucket."""
+    """A run's model, ready to be asked. Blocks share its programs, one for each length bucket.
+
+    Calls are collective: each process reads and answers its share of a block.
+    """
 
     def __init__(self, run: Run, mesh: Mesh) -> None:
         self.rows = 0
@@ -42,18 +46,13 @@ class Predictor:
         """Rows that lost their ends; of a BiLSTM also those just as long as it reads."""
         self._run, self._mesh = run, mesh
         self._forward = make_forward(run.model)
-        self._params = replicate(run.params, mesh)
+        self._params = place(run.params, mesh)
         self._tokenizer = run.tokens and cutting(run.tokens, run.description.max_length)
 
     def __call__(self, texts: Texts) -> np.ndarray:
         """Logits [N, C] float32 of N texts or pairs, at least one, in their order."""
-        logits = predict(
-            self._forward,
-            self._params,
-            self._table(texts),
-            buckets=self._run.description.buckets,
-            mesh=self._mesh,
-            poll=_pass,
+        logits = shared_out(
+            len(texts[0]), lambda span: self._ask(tuple(column[span] for column in texts))
         )
         broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
         if len(broken):
@@ -66,14 +65,26 @@ class Predictor:
         return logits
 
     def remark(self) -> str:
-        """What is to be said of long rows; nothing where there were none."""
-        if not self.cut:
+        """What is to be said of long rows; nothing where there were none. Collective."""
+        cut = processes.total(self.cut)
+        if not cut:
             return ""
-        share, view = f"{self.cut:,} of {self.rows:,} rows", self._run.view
+        share, view = f"{cut:,} of {self.rows:,} rows", self._run.view
         if view is not None:
             return f"{share} have {view.most} words or more, and the model reads no more."
         most = self._run.description.max_length
         return f"{share} are longer than {most} tokens and lost their ends."
+
+    def _ask(self, texts: Texts) -> np.ndarray:
+        logits: np.ndarray = by_row(
+            self._forward,
+            self._params,
+            self._table(texts),
+            buckets=self._run.description.buckets,
+            mesh=self._mesh,
+            poll=_pass,
+        )
+        return logits
 
     def _table(self, texts: Texts) -> Table:
         """The texts as the model reads them."""

@@ -94,7 +94,7 @@ def submission(task: Task, logits: np.ndarray) -> str:
 def submit(
     task: Task,
     folder: str,
-    target: Path,
+    target: Path | None,
     predict: Callable[[Texts], np.ndarray],
     notice: Notice,
 ) -> list[Path]:
@@ -102,6 +102,7 @@ def submit(
 
     Args:
       folder: the tasks' files, in GLUE's own layout; empty for the hub.
+      target: None where another process writes.
       predict: texts -> logits [N, C], as Predictor.
 
     Without the diagnostic set's rows an MNLI run writes its own files, with a notice. Raises
@@ -121,6 +122,8 @@ def submit(
             for start in range(0, len(examples.row), BLOCK)
         )
         logits = np.concatenate([predict(texts) for texts in blocks])
+        if target is None:
+            continue
         path = target / f"{part.name}.tsv"
         try:
             target.mkdir(parents=True, exist_ok=True)

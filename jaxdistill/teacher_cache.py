@@ -13,6 +13,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxdistill.data.batches import Table
+from jaxdistill import mirror, processes
+from jaxdistill.data.batches import Table, rows_of
 from jaxdistill.data.logits import mix
 from jaxdistill.errors import UserError
 from jaxdistill.files import Busy, Lock, canonical_json
@@ -31,7 +33,7 @@ from jaxdistill.models.build import build
 from jaxdistill.rowstore import RowStore
 from jaxdistill.runs import Run
 from jaxdistill.scoring import BATCH, by_row
-from jaxdistill.sharding import replicate
+from jaxdistill.sharding import place
 from jaxdistill.types import Taught
 
 FORMAT = 1
@@ -78,7 +80,7 @@ def cached_answers(
     """The teachers' answers for every row of the table, memory-mapped; None where no room is left.
 
     What is on disk is verified and used, what is missing or damaged is computed. Says in one line
-    what was found and what it takes.
+    what was found and what it takes. Collective: processes share the chunks, and the first writes.
 
     Args:
       name: of the stage, for the bar.
@@ -95,39 +97,23 @@ def cached_answers(
         shapes["cls"] = (rows, len(question.layers), shape.width)
     store = RowStore(room.folder / key, about, shapes, chunk)
     begun = time.monotonic()
-    found = store.check()  # without the lock: what is whole may lie where nobody can write
-    if len(found.sound) < store.count:
-        taken = _bytes(room.folder) - _bytes(store.folder)
-        if taken + store.size > room.limit:
-            return _refuse(
-                question,
-                room,
-                f"it would take {_gigabytes(store.size)} beside {_gigabytes(taken)} of others in "
-                f"{room.folder}, and config.teacher.cache_gigabytes is {room.limit / 1e9:g}",
-            )
-        with ExitStack() as alone:
-            try:
-                alone.enter_context(_alone(store.folder, room))
-            except UserError as error:
-                return _refuse(question, room, str(error))
-            found = store.check()  # the process that was waited for may have done it
-            try:
-                _fill(question, table, room, store, found.sound, name)
-            except OSError as error:
-                why = f"{store.folder} cannot be written: {error.strerror}"
-                return _refuse(question, room, why)
-    if found.damaged:
+    with ExitStack() as alone:
+        found = processes.led(lambda: _look(store, room, alone))
+        refused = found["refused"] or _fill(question, table, room, store, found["sound"], name)
+        if refused:
+            return _refuse(question, room, refused)
+    if found["damaged"]:
         room.log.notice(
-            f"teacher cache: {len(found.damaged)} of {store.count} chunks in {store.folder} were "
+            f"teacher cache: {found['damaged']} of {store.count} chunks in {store.folder} were "
             f"damaged and have been computed again"
         )
-    there = sum(store.span(n).stop - store.span(n).start for n in found.sound)
+    there = sum(store.span(n).stop - store.span(n).start for n in found["sound"])
     room.log.notice(
         f"teacher cache {key[:12]}: {there:,} of {rows:,} rows found ({100 * there / rows:.0f}%), "
         f"{rows - there:,} computed, {time.monotonic() - begun:.1f} s, "
         f"{_gigabytes(store.size)} in {room.folder}"
     )
-    arrays = store.read()
+    arrays = RowStore(mirror.here(store.folder), about, shapes, chunk).read()
     return Taught(arrays["logits"], arrays["cls"] if question.layers else None)
 
 
@@ -159,38 +145,82 @@ def describe(question: Question, table: Table, chunk: int = CHUNK) -> dict[str, 
     }
 
 
+def _look(store: RowStore, room: Room, alone: ExitStack) -> dict[str, Any]:
+    """{"sound": chunks, "damaged": how many, "refused": why nothing can be added, or ""}.
+
+    Where something is missing, the store is locked until alone is left.
+    """
+
+    def told(refused: str) -> dict[str, Any]:
+        return {"sound": sorted(found.sound), "damaged": len(found.damaged), "refused": refused}
+
+    found = store.check()  # without the lock: what is whole may lie where nobody can write
+    if len(found.sound) == store.count:
+        return told("")
+    taken = _bytes(room.folder) - _bytes(store.folder)
+    if taken + store.size > room.limit:
+        return told(
+            f"it would take {_gigabytes(store.size)} beside {_gigabytes(taken)} of others in "
+            f"{room.folder}, and config.teacher.cache_gigabytes is {room.limit / 1e9:g}"
+        )
+    try:
+        alone.enter_context(_alone(store.folder, room))
+    except UserError as error:
+        return told(str(error))
+    found = store.check()  # the process that was waited for may have done it
+    return told("")
+
+
 def _fill(
-    question: Question,
-    table: Table,
-    room: Room,
-    store: RowStore,
-    sound: frozenset[int],
-    name: str,
-) -> None:
-    """Computes every chunk that is not sound and writes it."""
-    missing = [number for number in range(store.count) if number not in sound]
+    question: Question, table: Table, room: Room, store: RowStore, sound: list[int], name: str
+) -> str:
+    """Computes every chunk that is not sound and writes it; why it cannot be written, or ""."""
+    missing = sorted({*range(store.count)} - {*sound})
     asked = [_ask(run, question, room) for run in question.teachers] if missing else []
+
+    def answer(numbers: list[int]) -> dict[str, np.ndarray]:
+        if not numbers:
+            return {}
+        part = rows_of(table, store.span(*numbers))
+        answers = [ask(part) for ask in asked]
+        logits = answers[0].logits
+        if len(answers) > 1:
+            logits = mix([a.logits for a in answers], question.weights, question.combine)
+        arrays = {"logits": logits, **({"cls": answers[0].cls} if question.layers else {})}
+        _check_finite(arrays, part, question.teachers)
+        return arrays
+
     with room.log.progress(f"{name}: teacher cache", store.count, len(sound)) as bar:
-        for done, number in enumerate(missing, start=len(sound) + 1):
-            part = rows_of(table, store.span(number))
-            answers = [ask(part) for ask in asked]
-            logits = answers[0].logits
-            if len(answers) > 1:
-                logits = mix([a.logits for a in answers], question.weights, question.combine)
-            arrays = {"logits": logits}
-            if question.layers:
-                arrays["cls"] = answers[0].cls
-            _check_finite(arrays, part, question.teachers)
+        for first in range(0, len(missing), processes.count()):
+            now = missing[first : first + processes.count()]
+            mine = now[processes.index() :][:1]
+            found = processes.pooled(partial(answer, mine))
+            refused = processes.led(partial(_write, store, dict(zip(now, found, strict=False))))
+            if refused:
+                return refused
+            spans = [store.span(number) for number in now]
+            rows = sum(span.stop - span.start for span in spans)
+            read = sum(int(table.offsets[span.stop] - table.offsets[span.start]) for span in spans)
+            bar.update(len(sound) + first + len(now), {}, rows, read)
+    return ""
+
+
+def _write(store: RowStore, chunks: dict[int, dict[str, np.ndarray]]) -> str:
+    """Why they cannot be written, or ""."""
+    try:
+        for number, arrays in chunks.items():
             store.write(number, arrays)
-            bar.update(done, {}, len(part.row), len(part.ids))
+    except OSError as error:
+        return f"{store.folder} cannot be written: {error.strerror}"
+    return ""
 
 
 def _ask(run: Run, question: Question, room: Room) -> Callable[[Table], Any]:
-    """A function that gives a teacher's Taught of a table; its parameters on every device."""
+    """A function that gives a teacher's Taught of a table, on this process's devices."""
     model = build(run.description.model, run.description.shape, question.precision)
     layers = question.layers
     forward = jax.jit(lambda params, batch: taught(model, {"teacher": params}, batch, layers))
-    params = replicate(run.params, room.mesh)
+    params = place(run.params, room.mesh)
 
     def ask(part: Table) -> Any:
         return by_row(
@@ -198,18 +228,6 @@ def _ask(run: Run, question: Question, room: Room) -> Callable[[Table], Any]:
         )
 
     return ask
-
-
-def rows_of(table: Table, span: slice) -> Table:
-    """Consecutive rows of a table, as a table."""
-    offsets = table.offsets[span.start : span.stop + 1]
-    return Table(
-        row=table.row[span],
-        ids=table.ids[offsets[0] : offsets[-1]],
-        offsets=offsets - offsets[0],
-        second=table.second[span],
-        labels=table.labels[span],
-    )
 
 
 def _check_finite(arrays: dict[str, np.ndarray], part: Table, teachers: tuple[Run, ...]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxdistill import processes
 from jaxdistill.bench import Bench, dev_logits, size_and_speed
 from jaxdistill.config import checked
 from jaxdistill.data.tasks import Task
@@ -32,11 +33,10 @@ def teacher_config(config: Config) -> tuple[Config | None, Path]:
     about = config.teacher
     assert about is not None
     folder = Path(os.path.expanduser(about.run))
-    if (folder / "report.json").is_file():
+    found = processes.led(lambda: _found(folder, about.run))
+    if found == "finished":
         return None, folder
-    # A run has a config.json too; one that was killed early has data.json and no model.json yet.
-    begun = is_run(folder) or (folder / "data.json").is_file()
-    if not begun and ((folder / "config.json").is_file() or not _names_a_run(about.run)):
+    if found == "somebody's":
         name = about.run.strip("/").replace("/", "--").lstrip(".~-")
         adopted = Path(os.path.expanduser(config.workdir)).parent / f"{config.task}-{name}"
         return _as_it_is(config, about, adopted), adopted
@@ -68,6 +68,16 @@ def teacher_config(config: Config) -> tuple[Config | None, Path]:
         ),
         folder,
     )
+
+
+def _found(folder: Path, name: str) -> str:
+    """What config.teacher.run names: a "finished" run, a "run", or "somebody's" classifier."""
+    if (folder / "report.json").is_file():
+        return "finished"
+    # A run has a config.json too; one that was killed early has data.json and no model.json yet.
+    begun = is_run(folder) or (folder / "data.json").is_file()
+    alien = not begun and ((folder / "config.json").is_file() or not _names_a_run(name))
+    return "somebody's" if alien else "run"
 
 
 def _names_a_run(name: str) -> bool:
@@ -122,6 +132,20 @@ def open_teacher(folder: Path, task: Task, notice: Callable[[str], None]) -> Run
             f"The teacher {folder} does not know the labels of {task.name}: {error}"
         ) from error
     return replace(run, params=params, description=replace(run.description, labels=task.labels))
+
+
+def check_vocabularies(ours: dict[str, int], teacher: Run) -> None:
+    """Teacher and student read the same token ids, so their vocabularies must be the same."""
+    theirs = teacher.tokenizer.get_vocab()
+    if ours == theirs:
+        return
+    word = next(w for w in sorted({**ours, **theirs}) if ours.get(w) != theirs.get(w))
+    raise UserError(
+        f"The student's vocabulary ({len(ours):,} word pieces) is not that of the teacher "
+        f"{teacher.folder} ({len(theirs):,}): {word!r} is {ours.get(word)} for one and "
+        f"{theirs.get(word)} for the other. Start the student from a checkpoint with the "
+        f"teacher's vocabulary, or from config.student.source=teacher or random."
+    )
 
 
 def _files(task: Task) -> str:

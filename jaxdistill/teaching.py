@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxdistill import mirror
 from jaxdistill.bench import Bench, train_table
 from jaxdistill.data.logits import read_logits
 from jaxdistill.data.readers import Examples
@@ -65,8 +66,9 @@ def gather(
             f"none. Set config.teacher.combine=logits."
         )
     logits = _read_file(config, about, about.logits, task, train, log) if about.logits else None
-    folders = [*([] if folder is None else [folder]), *map(Path, about.others)]
-    opened = [open_teacher(each.expanduser(), task, log.notice) for each in folders]
+    others = [mirror.here(Path(each).expanduser()) for each in about.others]
+    folders = [*([] if folder is None else [folder]), *others]
+    opened = [open_teacher(each, task, log.notice) for each in folders]
     for run in opened:
         if run.bert.shape.positions < config.data.buckets[-1]:
             raise UserError(

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
 
+from jaxdistill import mirror, processes
 from jaxdistill.checkpoint import Checkpoints
 from jaxdistill.chunks import chunk_size, next_chunk, passed_by_tokens
 from jaxdistill.errors import Preempted, UserError
@@ -26,11 +27,11 @@ from jaxdistill.gradients import term_norms
 from jaxdistill.log import RunLog
 from jaxdistill.optimizer import make_optimizer, make_schedule
 from jaxdistill.preemption import Signals
-from jaxdistill.sharding import replicate, split, split_stacked
+from jaxdistill.sharding import fetch, place, spec, split, split_stacked
 from jaxdistill.step import State, make_steps, progress_at, stack, start
 from jaxdistill.strategies import make_gradient
 from jaxdistill.trees import merge, partition
-from jaxdistill.types import Batch, Batches, Params, Stage, StagePlan
+from jaxdistill.types import Batch, Batches, Params, Source, Stage, StagePlan
 
 LOOKAHEAD = 1
 """Dispatches handed to the devices before the host waits for the oldest."""
@@ -45,7 +46,9 @@ class Surroundings:
     folder: Path
     """RUN/checkpoints."""
     epochs: Callable[[int, int], Batches]
-    """(batch size, epoch) -> the epoch's batches, always equally many."""
+    """(batch size, epoch) -> the epoch's batches, always equally many; this process's rows."""
+    source: Source | None = None
+    """Where these come from, if they are streamed; where it stands is kept in checkpoints."""
     evaluate: Callable[[Params], dict[str, float]]
     """Parameters {"student", "extras"} -> metrics on dev."""
     selection: str
@@ -55,6 +58,7 @@ class Surroundings:
     log: RunLog
     signals: Signals
     mesh: Mesh
+    """Of all processes' devices."""
     checkpoint_seconds: float
     """Seconds between checkpoints for resuming."""
     log_steps: int
@@ -72,7 +76,7 @@ def train_stage(
     *,
     number: int,
 ) -> tuple[Params, dict[str, Any]]:
-    """Runs a stage to its end, from where an earlier attempt got to.
+    """Runs a stage to its end, from where an earlier attempt got to. Collective.
 
     Args:
       params: {"student": ..., "extras": ...}, host arrays, where the stage starts.
@@ -91,7 +95,9 @@ def train_stage(
     done = folder / "done.json"
     best = Checkpoints(folder / "best", 1, around.log.notice)
     if not done.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         _Training(stage, plan, params, frozen, around, number, best).run()
+    folder = mirror.renewed(folder)
     record = read_json(done)
     restored = best.restore(_shapes(params))
     if restored is None:
@@ -124,7 +130,7 @@ class _Training:
         self.schedule = make_schedule(plan, self.steps)
         self.run_steps = make_steps(make_gradient(stage, plan), optimizer, self.steps)
         self.norms = jax.jit(term_norms(stage.loss))
-        self.frozen = replicate(merge(self.still, frozen), around.mesh)
+        self.frozen = place(merge(self.still, frozen), around.mesh)
         self.parameters = passed_by_tokens(params) + passed_by_tokens(frozen)
         self.key = jax.random.fold_in(jax.random.key(around.seed), number)
         self.epoch: tuple[int, Batches] | None = None
@@ -149,6 +155,8 @@ class _Training:
             }
         step, state, details = restored
         self.around.log.truncate(self.stage.name, step)
+        if self.around.source is not None:
+            self.around.source.seek(step, details["stream"])
         epoch, index = divmod(step, self.per_epoch)
         self.around.log.notice(
             f"{self.stage.name}: resuming at step {step} of {self.steps} "
@@ -160,6 +168,10 @@ class _Training:
         """To the end of the stage, or to a signal."""
         around, stage = self.around, self.stage
         step = int(self.state.step)
+        processes.same(
+            f"The step of {self.latest.folder} that the checkpoint", str(step), "Start them again."
+        )
+        votes = processes.Votes(around.mesh, LOOKAHEAD + 1)
         pending: list[_Pending] = []
         try:
             with around.log.progress(stage.name, self.steps, step) as bar:
@@ -167,10 +179,13 @@ class _Training:
                     if self._due(step):
                         self._drain(pending, bar, 0)
                         self._evaluate(step)
-                    around.signals.poll()
+                    late = time.monotonic() - self.saved > around.checkpoint_seconds
+                    stop, save = votes.cast(around.signals.asked(), late and processes.lead())
+                    if stop:
+                        around.signals.stop()
                     if step == self.steps:
                         break
-                    if time.monotonic() - self.saved > around.checkpoint_seconds:
+                    if save:
                         self._drain(pending, bar, 0)
                         self._save(step)
                     batches, size = self._chunk(step)
@@ -260,7 +275,9 @@ class _Training:
         if bar is not None:
             real = batch.weight > 0
             read = batch.mask if batch.words is None else batch.words > 0
-            bar.update(step, values, int(real.sum()), int(read[real].sum()))
+            # Of one process; the others have as many rows, and tokens that are much alike.
+            there = self.plan.batch_size // len(batch.row)
+            bar.update(step, values, there * int(real.sum()), there * int(read[real].sum()))
         if window and (step % self.around.log_steps == 0 or step == self.steps):
             means = {name: float(np.mean([v[name] for v in window])) for name in window[0]}
             where = {
@@ -304,11 +321,13 @@ class _Training:
 
     def _params(self) -> Params:
         """The run's parameters as they stand, host arrays."""
-        return merge(jax.device_get(self.state.params), self.still)
+        return merge(fetch(self.state.params), self.still)
 
     def _save(self, step: int) -> bool:
         now = time.monotonic()
         details = {**self.details, "seconds": self.details["seconds"] + now - self.begun}
+        if self.around.source is not None:
+            details["stream"] = self.around.source.position(step)
         done = self.latest.save(step, self.state, details)
         self.saved = time.monotonic()
         return done
@@ -346,8 +365,12 @@ class _Pending(NamedTuple):
 
 
 def _shapes(tree: Any, mesh: Mesh | None = None) -> Any:
-    """The tree's leaves as jax.ShapeDtypeStruct, on every device of the mesh where one is given."""
-    sharding = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=sharding), tree
-    )
+    """The tree's leaves as jax.ShapeDtypeStruct, placed as spec says where a mesh is given."""
+
+    def shape(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        size = np.shape(leaf)
+        sharding = None if mesh is None else NamedSharding(mesh, spec(name, size))
+        return jax.ShapeDtypeStruct(size, leaf.dtype, sharding=sharding)
+
+    return jax.tree_util.tree_map_with_path(shape, tree)

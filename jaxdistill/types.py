@@ -65,6 +65,21 @@ class Batches(Protocol):
         ...
 
 
+class Source(Protocol):
+    """Where batches come from that cannot be had by number: a stream, numbered over the stage."""
+
+    def position(self, index: int, /) -> Any:
+        """Where batch number `index` begins, the next one or one just given, as JSON can hold it.
+
+        Every process asks at the same time, and each gets the whole answer.
+        """
+        ...
+
+    def seek(self, index: int, position: Any, /) -> None:
+        """Batch number `index` is the next one, and begins where position(index) said."""
+        ...
+
+
 class Vocabulary(NamedTuple):
     """What masking words needs to know of a tokenizer; NumPy arrays."""
 
@@ -89,6 +104,15 @@ class Outputs(NamedTuple):
     """[L+1, B, T, D] float32; hiddens[0] is the embedding output, after its LayerNorm."""
     scores: Array
     """[L, B, H, T, T] float32, scaled query-key products before mask and softmax."""
+
+
+class States(NamedTuple):
+    """Outputs of a model without its heads."""
+
+    hiddens: Array
+    """As Outputs.hiddens."""
+    scores: Array
+    """As Outputs.scores."""
 
 
 class Progress(NamedTuple):

@@ -30,7 +30,7 @@ from jaxdistill.models.sources import load_pretrained
 from jaxdistill.optimizer import make_optimizer
 from jaxdistill.recipe import ensure_run
 from jaxdistill.runs import open_run
-from jaxdistill.sharding import make_mesh, replicate, split_stacked
+from jaxdistill.sharding import make_mesh, place, split_stacked
 from jaxdistill.starts import make_start
 from jaxdistill.step import make_steps, stack, start
 from jaxdistill.strategies import make_gradient
@@ -184,8 +184,8 @@ def test_each_place_of_dropout_is_a_place():
     plain = computed(BiLstm(SHAPE), params).logits
     rngs = {"dropout": jax.random.key(1)}
     found = [plain]
-    for place in ("embedding_dropout", "encoder_dropout", "head_dropout"):
-        model = BiLstm(dataclasses.replace(SHAPE, **{place: 0.5}))
+    for where in ("embedding_dropout", "encoder_dropout", "head_dropout"):
+        model = BiLstm(dataclasses.replace(SHAPE, **{where: 0.5}))
         found.append(computed(model, params, train=True, rngs=rngs).logits)
     evaluated = computed(model, params).logits
     none = computed(BiLstm(SHAPE), params, train=True, rngs=rngs).logits
@@ -234,7 +234,7 @@ def test_adadelta_and_float16_learn():
     made = make_steps(make_gradient(stage, plan), optimizer, 60)
     run = jit(made.__wrapped__, donate_argnums=0)
     rows = split_stacked(stack([batch()] * 60, 60), mesh)
-    state, metrics = run(state, replicate(still, mesh), rows, jax.random.key(0), np.int32(60))
+    state, metrics = run(state, place(still, mesh), rows, jax.random.key(0), np.int32(60))
     assert not metrics["skipped"].any()
     assert metrics["loss"][-1] < 0.5 * metrics["loss"][0]
 

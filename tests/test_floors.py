@@ -19,13 +19,13 @@ FLOORS = {
     7: "main cli evaluate predict export compare doctor prefetch plan demo",
     6: "recipe running planning bench inputs starts origins teachers teaching pretraining "
     "augmentation augmenting makers maskedwords bilstm_section bilstm_start own_section "
-    "config sections recipes tuned presets",
+    "config sections recipes tuned presets general general_section",
     5: "trainer",
     4: "scoring precisions runs streaming submission assets inventory teacher_cache report curves",
     3: "methods step chunks checkpoint manifest",
     2: "models data",
     1: "losses gradients adversary strategies optimizer sharding metrics trees "
-    "log progress files rowstore preemption allocator network health",
+    "log progress files rowstore preemption allocator network health processes mirror",
     0: "types errors __init__",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}

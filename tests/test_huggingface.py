@@ -40,8 +40,8 @@ def transformers_module():
     return pytest.importorskip("transformers", reason="the other side of the conversion")
 
 
-def random_params(shape: BertShape = SHAPE):
-    rng = np.random.default_rng(0)
+def random_params(shape: BertShape = SHAPE, seed: int = 0):
+    rng = np.random.default_rng(seed)
     tree: dict = {}
     for path, size in expected(shape).items():
         *modules, leaf = path.split("/")

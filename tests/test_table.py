@@ -30,7 +30,7 @@ from jaxdistill.methods import METHODS
 from jaxdistill.models.bert import Bert, BertShape, initial_params
 from jaxdistill.models.bilstm import BiLstm, BiLstmShape, initial_bilstm
 from jaxdistill.optimizer import make_optimizer
-from jaxdistill.sharding import replicate, split_stacked
+from jaxdistill.sharding import place, split_stacked
 from jaxdistill.step import make_steps, progress_at, stack, start
 from jaxdistill.strategies import make_gradient
 from jaxdistill.trees import flatten, merge, partition
@@ -60,7 +60,11 @@ ROWS: dict[str, tuple[Any, dict[str, set[str]]]] = {
     "kd of a BiLSTM": (KD, {"kd": BILSTM}),
 }
 """A method's fields, and what each of its stages moves. A row's first word is the method."""
-ELSEWHERE = {"score": "trains nothing", "pretrain": "has no labels: test_pretrain.py"}
+ELSEWHERE = {
+    "score": "trains nothing",
+    "pretrain": "has no labels: test_pretrain.py",
+    "general": "has no labels: test_general.py",
+}
 
 STRATEGIES: dict[str, dict[str, Any]] = {
     "clean": {},
@@ -268,7 +272,7 @@ def steps(method: str, name: str, strategy: str, devices: int) -> dict[str, Any]
     mesh = jax.make_mesh((devices,), ("data",), **where)
     optimizer = make_optimizer(dataclasses.replace(plan, epsilon=1e-2), STEPS)
     trained, still = partition(params, stage.trains)
-    frozen = replicate(merge(still, {"teacher": teacher_params()}), mesh)
+    frozen = place(merge(still, {"teacher": teacher_params()}), mesh)
     state = start(trained, optimizer, mesh, scaled=plan.precision == "float16")
     made: Any = make_steps(make_gradient(stage, plan), optimizer, STEPS)
     run = jax.jit(made.__wrapped__, donate_argnums=0, compiler_options=QUICK)

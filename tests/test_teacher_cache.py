@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 from jaxdistill import recipes
-from jaxdistill.data.batches import Table, batches
+from jaxdistill.data.batches import Table, batches, rows_of
 from jaxdistill.data.logits import mix
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.errors import Preempted, UserError
@@ -25,7 +25,7 @@ from jaxdistill.models.build import describe
 from jaxdistill.preemption import Signals
 from jaxdistill.runs import VERSION, Description, Run
 from jaxdistill.sharding import make_mesh
-from jaxdistill.teacher_cache import Question, Room, cached_answers, rows_of
+from jaxdistill.teacher_cache import Question, Room, cached_answers
 from jaxdistill.teacher_cache import describe as key_of
 from jaxdistill.trainer import Surroundings, train_stage
 from jaxdistill.trees import flatten, merge

@@ -203,12 +203,12 @@ def test_what_cannot_be_is_refused(fields, shape, said):
 
 FOUR = """
 import json, sys, jax, numpy as np, test_theseus as t
-from jaxdistill.sharding import make_mesh, replicate, split
+from jaxdistill.sharding import make_mesh, place, split
 student, teacher, params, frozen = t.models(**t.QUIET)
 f = t.replace_loss(t.theseus(rate=0.75), student, teacher)
 mesh = make_mesh()
 assert mesh.shape["data"] == 4
-params, frozen, batch = *replicate((params, frozen), mesh), split(t.BATCH, mesh)
+params, frozen, batch = *place((params, frozen), mesh), split(t.BATCH, mesh)
 for k, (loss, share) in enumerate(json.loads(sys.argv[1])):
     found, metrics = f(params, frozen, batch, jax.random.key(0), t.at(key=k))
     assert metrics["replaced"] == share

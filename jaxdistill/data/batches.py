@@ -51,6 +51,23 @@ def make_table(examples: Examples, tokens: Tokens | None, words: Words | None = 
     return table._replace(words=words)
 
 
+def rows_of(table: Table, span: slice) -> Table:
+    """Consecutive rows of a table, as a table; without what a cache holds of the teacher."""
+    offsets = table.offsets[span.start : span.stop + 1]
+    words = table.words
+    if words is not None:
+        ends = words.offsets[span.start * words.texts : span.stop * words.texts + 1]
+        words = Words(words.ids[ends[0] : ends[-1]], ends - ends[0], words.texts)
+    return Table(
+        row=table.row[span],
+        ids=table.ids[offsets[0] : max(offsets[-1], offsets[0] + 1)],  # a padded slot copies one
+        offsets=offsets - offsets[0],
+        second=table.second[span],
+        labels=table.labels[span],
+        words=words,
+    )
+
+
 class Epoch:
     """The batches of one epoch, built when asked for: len(epoch), epoch[k], iteration."""
 
@@ -62,6 +79,7 @@ class Epoch:
         cuts: np.ndarray,
         widths: np.ndarray,
         beside: dict[int, int],
+        mine: np.ndarray | None,
     ):
         self._table = table
         self._size = size
@@ -69,6 +87,7 @@ class Epoch:
         self._cuts = cuts
         self._widths = widths
         self._beside = beside
+        self._mine = mine
 
     def __len__(self) -> int:
         return len(self._cuts)
@@ -81,7 +100,9 @@ class Epoch:
         return int(self._widths[index])
 
     def __getitem__(self, index: int) -> Batch:
-        """Batch number `index` from 0; a padded slot has id 0, segment 0 and mask False."""
+        """Batch number `index` from 0, of this process its rows; a padded slot has id 0, segment 0
+        and mask False.
+        """
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         start = self._cuts[index]
@@ -90,6 +111,8 @@ class Epoch:
         weight[: len(chosen)] = 1
         if len(chosen) < self._size:
             chosen = np.pad(chosen, (0, self._size - len(chosen)), mode="edge")
+        if self._mine is not None:
+            chosen, weight = chosen[self._mine], weight[self._mine]
         first = self._table.offsets[chosen][:, None]  # [B, 1]
         length = self._table.offsets[chosen + 1][:, None] - first  # [B, 1]
         width = self.width(index)
@@ -129,7 +152,14 @@ class Epoch:
 
 
 def batches(
-    table: Table, size: int, *, buckets: Sequence[int], seed: int, epoch: int, training: bool
+    table: Table,
+    size: int,
+    *,
+    buckets: Sequence[int],
+    seed: int,
+    epoch: int,
+    training: bool,
+    mine: np.ndarray | None = None,
 ) -> Epoch:
     """The batches of an epoch: ceil(N / size), each row once with weight 1.
 
@@ -142,6 +172,7 @@ def batches(
 
     training: rows are shuffled within their bucket, then groups of GROUP batches of one width, both
     by (seed, epoch); else rows are in their order within a bucket, and seed and epoch are not read.
+    mine: [b] positions in a batch; the batches then hold these rows alone (sharding.rows_here).
     Raises UserError if the buckets do not increase, or an example is longer than the last one.
     """
     if size < 1:
@@ -179,7 +210,8 @@ def batches(
         place = permutation(group.max(initial=-1) + 1, seed=seed, purpose=BATCHES, epoch=epoch)
         order_of_batches = np.argsort(place[group], kind="stable")
         cuts, wide = cuts[order_of_batches], wide[order_of_batches]
-    return Epoch(table, size, order, cuts, wide, dict(zip(widths.tolist(), beside, strict=True)))
+    most = dict(zip(widths.tolist(), beside, strict=True))
+    return Epoch(table, size, order, cuts, wide, most, mine)
 
 
 def _most_words(table: Table) -> np.ndarray:

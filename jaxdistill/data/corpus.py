@@ -27,7 +27,7 @@ def read_corpus(name: str, held_out: float, notice: Notice) -> dict[str, Example
     and bytes that are no text (see encoding.decode).
     """
     path = Path(os.path.expanduser(name))
-    files = _files(path, name)
+    files = text_files(path, name)
     texts, said = list[str](), ""
     for file in files:
         remarks = list[str]()
@@ -55,7 +55,8 @@ def read_corpus(name: str, held_out: float, notice: Notice) -> dict[str, Example
     return found
 
 
-def _files(path: Path, name: str) -> list[Path]:
+def text_files(path: Path, name: str) -> list[Path]:
+    """The .txt files of config.data.corpus=name, in the order of their paths; see read_corpus."""
     where = f"config.data.corpus={name}"
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".txt" and p.is_file())

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxdistill.errors import UserError
 
-CAP, ROWS, BATCHES = 0, 1, 2
+CAP, ROWS, BATCHES, BLOCKS = 0, 1, 2, 3
 """What an order is drawn for. Different purposes draw independent orders from one seed."""
 
 

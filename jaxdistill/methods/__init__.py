@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jaxdistill.methods.finetune import Finetune, Score
+from jaxdistill.methods.general import General
 from jaxdistill.methods.kd import Kd
 from jaxdistill.methods.pkd import Pkd
 from jaxdistill.methods.pretrain import Pretrain
@@ -16,6 +17,7 @@ METHODS = {
     "pkd": Pkd,
     "theseus": Theseus,
     "tinybert": TinyBert,
+    "general": General,
     "pretrain": Pretrain,
 }
 """The methods by the name a config gives (config.method.name)."""

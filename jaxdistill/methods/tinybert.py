@@ -22,7 +22,7 @@ from jaxdistill.methods.layers import explicit_map, uniform_map
 from jaxdistill.methods.projection import initial_projection
 from jaxdistill.methods.taught import needed, taught
 from jaxdistill.trees import merge
-from jaxdistill.types import Batch, Metrics, Outputs, Params, Progress, Stage
+from jaxdistill.types import Batch, Metrics, Outputs, Params, Progress, Stage, States
 
 if TYPE_CHECKING:
     from jaxdistill.types import Array
@@ -58,13 +58,7 @@ class TinyBert:
 
         The identity where the widths are equal; else normal with the student's initial_std.
         """
-        if self.projection not in PROJECTIONS:
-            raise UserError(
-                f"config.method.projection is {self.projection!r}, not one of "
-                f"{', '.join(PROJECTIONS)}."
-            )
-        stack = () if self.projection == "shared" else (student.shape.layers + 1,)
-        return {"projection": initial_projection(rng, student, teacher, stack)}
+        return drawn_projection(self.projection, rng, student, teacher)
 
     def stages(self, student: Any, teacher: Any) -> tuple[Stage, ...]:
         """The stages that stages_run names.
@@ -78,13 +72,7 @@ class TinyBert:
                 f"config.method.stages_run is {self.stages_run}; it names some of "
                 f"{', '.join(STAGES)}."
             )
-        if student.shape.heads != teacher.shape.heads:
-            raise UserError(
-                f"The student has {student.shape.heads} attention heads and the teacher "
-                f"{teacher.shape.heads}: TinyBERT matches scores head by head, so both need the "
-                f"same number. Choose config.student.heads={teacher.shape.heads}."
-            )
-        chosen = self._map(student.shape.layers, teacher.shape.layers)
+        chosen = matched_layers(self.layer_map, student, teacher)
 
         def intermediate(
             params: Params, ours: Outputs, theirs: Outputs, batch: Batch
@@ -107,9 +95,6 @@ class TinyBert:
             soft = mean(self._soft(ours.logits, theirs.logits, batch.labels), batch.weight)
             return intermediate(params, ours, theirs, batch) | {"soft": soft}
 
-        def encoder(path: str) -> bool:
-            return not path.startswith(("student/pooler/", "student/classifier/"))
-
         made = {
             "intermediate": Stage(
                 "intermediate",
@@ -129,12 +114,6 @@ class TinyBert:
         }
         return tuple(made[name] for name in known)
 
-    def _map(self, student_layers: int, teacher_layers: int) -> tuple[int, ...]:
-        where = "config.method.layer_map"
-        if self.layer_map:
-            return explicit_map(self.layer_map, teacher_layers, student_layers, where)
-        return uniform_map(teacher_layers, student_layers, where)
-
     def _soft(self, ours: Array, theirs: Array, labels: Array) -> jax.Array:
         """[B]; of the labels only the kind is read: [B, C] where a row has any number of them."""
         if ours.shape[1] == 1:  # over one output the soft loss is constant
@@ -143,6 +122,38 @@ class TinyBert:
             t = self.temperature
             return binary_cross_entropy(ours / t, jax.nn.sigmoid(theirs / t))
         return soft_cross_entropy(ours, theirs, self.temperature)
+
+
+def drawn_projection(kind: str, rng: Any, student: Any, teacher: Any) -> Params:
+    """What TinyBert.extras gives, where config.method.projection is `kind`."""
+    if kind not in PROJECTIONS:
+        raise UserError(
+            f"config.method.projection is {kind!r}, not one of {', '.join(PROJECTIONS)}."
+        )
+    stack = () if kind == "shared" else (student.shape.layers + 1,)
+    return {"projection": initial_projection(rng, student, teacher, stack)}
+
+
+def matched_layers(layer_map: tuple[int, ...], student: Any, teacher: Any) -> tuple[int, ...]:
+    """[M+1], the teacher's layer for each of the student's; layer_map as TinyBert.layer_map.
+
+    Raises UserError where head counts differ, or the layers do not map.
+    """
+    if student.shape.heads != teacher.shape.heads:
+        raise UserError(
+            f"The student has {student.shape.heads} attention heads and the teacher "
+            f"{teacher.shape.heads}: TinyBERT matches scores head by head, so both need the "
+            f"same number. Choose config.student.heads={teacher.shape.heads}."
+        )
+    where, layers = "config.method.layer_map", teacher.shape.layers
+    if layer_map:
+        return explicit_map(layer_map, layers, student.shape.layers, where)
+    return uniform_map(layers, student.shape.layers, where)
+
+
+def encoder(path: str) -> bool:
+    """Whether a leaf moves where hidden states and scores are matched: all but the heads."""
+    return not path.startswith(("student/pooler/", "student/classifier/"))
 
 
 def _student(path: str) -> bool:
@@ -166,7 +177,11 @@ def matching(student: Any, teacher: Any, terms: Terms) -> Any:
 
 
 def intermediate_terms(
-    projection: Params, ours: Outputs, theirs: Outputs, batch: Batch, layer_map: tuple[int, ...]
+    projection: Params,
+    ours: Outputs | States,
+    theirs: Outputs | States,
+    batch: Batch,
+    layer_map: tuple[int, ...],
 ) -> dict[str, jax.Array]:
     """Sums over matched layers: embedding, hidden and attention errors, [] each.
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from jaxdistill.models.arithmetic import contract, dropout, gelu
 from jaxdistill.models.attention import fused_context
-from jaxdistill.types import Batch, Outputs, Params
+from jaxdistill.types import Batch, Outputs, Params, States
 
 if TYPE_CHECKING:
     from jaxdistill.types import Array
@@ -221,6 +221,10 @@ class Bert(nn.Module):
         x, hiddens, scores = self.encode(batch, seeds)
         pooled, logits = self.heads(x, None if seeds is None else seeds[-1, 1])
         return Outputs(logits, pooled, hiddens, scores)
+
+    def states(self, batch: Batch, train: bool = False) -> States:
+        """As a call, of a model that has no classifier, or no use for one."""
+        return States(*self.encode(batch, self.seeds(train))[1:])
 
     def seeds(self, train: bool) -> jax.Array | None:
         """[L+1, 3] uint32: a row per layer, and one for embeddings and head; None: no dropout."""

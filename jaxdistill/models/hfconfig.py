@@ -102,11 +102,14 @@ def shape_from_config(config: Mapping[str, Any], classes: int) -> BertShape:
     )
 
 
-def config_from_shape(shape: BertShape, labels: tuple[str, ...]) -> dict[str, Any]:
+def config_from_shape(
+    shape: BertShape, labels: tuple[str, ...], *, many: bool = False
+) -> dict[str, Any]:
     """config.json of a BertForSequenceClassification of this shape, as transformers reads it.
 
     Args:
       labels: the classes' names in the order of the logits; () for a regression (classes 1).
+      many: whether a text may have any number of them.
 
     Raises:
       UserError: names and outputs that are not equally many.
@@ -117,8 +120,22 @@ def config_from_shape(shape: BertShape, labels: tuple[str, ...]) -> dict[str, An
             "outputs: name each, or none for the one output of a regression."
         )
     names = labels if labels else ("LABEL_0",)
+    kind = "multi_label_classification" if many else "single_label_classification"
     return {
-        "architectures": ["BertForSequenceClassification"],
+        **headless_config(shape, "BertForSequenceClassification"),
+        "id2label": {str(i): name for i, name in enumerate(names)},
+        "label2id": {name: i for i, name in enumerate(names)},
+        "problem_type": kind if labels else "regression",
+    }
+
+
+def headless_config(shape: BertShape, architecture: str) -> dict[str, Any]:
+    """config.json of a BERT of this shape that classifies nothing, as transformers reads it.
+
+    architecture: its class there, such as BertModel.
+    """
+    return {
+        "architectures": [architecture],
         "model_type": "bert",
         **{theirs: getattr(shape, ours) for ours, theirs in _SIZES.items()},
         "max_position_embeddings": shape.positions,
@@ -131,9 +148,6 @@ def config_from_shape(shape: BertShape, labels: tuple[str, ...]) -> dict[str, An
         "initializer_range": shape.initial_std,
         "position_embedding_type": "absolute",
         "pad_token_id": 0,
-        "id2label": {str(i): name for i, name in enumerate(names)},
-        "label2id": {name: i for i, name in enumerate(names)},
-        "problem_type": "single_label_classification" if labels else "regression",
         "dtype": "float32",
     }
 

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from jaxdistill.errors import UserError
 from jaxdistill.models.bert import BertShape
-from jaxdistill.models.hfconfig import config_from_shape, shape_from_config
+from jaxdistill.models.hfconfig import config_from_shape, headless_config, shape_from_config
 from jaxdistill.models.hftable import Leaf, expected, leaves
 from jaxdistill.models.hub import TOKENIZER_FILES
 from jaxdistill.types import Params
@@ -112,18 +112,22 @@ def from_huggingface(tensors: Mapping[str, np.ndarray], shape: BertShape) -> Con
     )
 
 
-def to_huggingface(params: Params, shape: BertShape, *, mlm: bool = False) -> dict[str, np.ndarray]:
+def to_huggingface(
+    params: Params, shape: BertShape, *, mlm: bool = False, classifier: bool = True
+) -> dict[str, np.ndarray]:
     """Name -> float32 array, what transformers loads with strict keys.
 
     Args:
       params: the tree of bert.py; a head that is not asked for may be in it and is left out.
       mlm: False: a BertForSequenceClassification. True: a BertForMaskedLM, without pooler and
         classifier, with the decoder's copies of the word embedding and of the bias.
+      classifier: False, and mlm False: a BertModel.
 
     Raises:
       UserError: arrays that are missing, of another shape, or unknown to the table.
     """
-    kept = ("embeddings", "layers", *(("mlm",) if mlm else ("pooler", "classifier")))
+    heads = ("mlm",) if mlm else ("pooler", "classifier") if classifier else ("pooler",)
+    kept = ("embeddings", "layers", *heads)
     ours = dict(_flatten(params))
     problems = [
         f"{path} is {_dims(ours[path].shape) if path in ours else 'missing'}, must be {_dims(size)}"
@@ -155,14 +159,20 @@ def save_huggingface(
     shape: BertShape,
     labels: tuple[str, ...],
     tokenizer_folder: Path,
-) -> None:
-    """Writes a folder that AutoModelForSequenceClassification and AutoTokenizer load.
+    *,
+    many: bool = False,
+) -> str:
+    """Writes a folder that transformers loads, and returns by which class.
 
-    config.json comes last: what was interrupted does not pass for a model.
+    That is BertForSequenceClassification; of parameters without classifier BertForMaskedLM, and
+    without the masked-LM head too BertModel. config.json comes last: what was interrupted does not
+    pass for a model.
 
     Args:
       folder: made where it is not there; files of the same names are replaced.
-      labels: the classes' names in the order of the logits; () for a regression.
+      labels: the classes' names in the order of the logits; () for a regression, and without
+        classifier.
+      many: whether a text may have any number of the labels.
       tokenizer_folder: TOKENIZER_FILES are copied from it.
 
     Raises:
@@ -170,8 +180,12 @@ def save_huggingface(
     """
     if not any((tokenizer_folder / name).is_file() for name in TOKENIZER_FILES[:2]):
         raise UserError(f"{tokenizer_folder} holds no tokenizer: no tokenizer.json, no vocab.txt.")
-    tensors = to_huggingface(params, shape)
-    config = config_from_shape(shape, labels)
+    classifier, mlm = "classifier" in params, "classifier" not in params and "mlm" in params
+    tensors = to_huggingface(params, shape, mlm=mlm, classifier=classifier)
+    if classifier:
+        config = config_from_shape(shape, labels, many=many)
+    else:
+        config = headless_config(shape, "BertForMaskedLM" if mlm else "BertModel")
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     for name in TOKENIZER_FILES:
@@ -180,6 +194,7 @@ def save_huggingface(
             shutil.copyfile(source, target)
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     (folder / "config.json").write_text(text, "utf-8")
+    return str(config["architectures"][0])
 
 
 def _canonical(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -93,6 +93,7 @@ def make(
     *,
     workers: int,
     size: int = CHUNK,
+    first: int = 0,
 ) -> list[Copy]:
     """The copies of all rows in order; those on disk are taken from there.
 
@@ -103,11 +104,12 @@ def make(
         sent to other processes.
       workers: processes; with 1 it is this one.
       size: rows of a chunk.
+      first: the number of the first chunk, where the rows are a part of more.
 
     Raises whatever poll raises; then all chunks but those at work are kept.
     """
     spans = [slice(start, start + size) for start in range(0, len(rows), size)]
-    found = [chunks.read(number) for number in range(len(spans))]
+    found = [chunks.read(first + number) for number in range(len(spans))]
     missing = [number for number, copies in enumerate(found) if copies is None]
     if chunks.damaged:
         report.notice(
@@ -126,7 +128,7 @@ def make(
         found[number] = copies
         if can_write:
             try:
-                chunks.write(number, copies)
+                chunks.write(first + number, copies)
             except OSError as error:
                 can_write = False
                 report.notice(f"{chunks.folder} cannot be written ({error}); the run goes on.")
