@@ -38,7 +38,8 @@ from jaxdistill.scoring import (
 )
 from jaxdistill.sharding import make_mesh, rows_here
 from jaxdistill.starts import Start
-from jaxdistill.trainer import Surroundings, train_stage
+from jaxdistill.surroundings import Surroundings
+from jaxdistill.trainer import train_stage
 from jaxdistill.trees import flatten
 from jaxdistill.types import Batches, Method, Params, Stage, Taught
 

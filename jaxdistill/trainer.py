@@ -9,9 +9,6 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -24,47 +21,18 @@ from jaxdistill.chunks import chunk_size, next_chunk, passed_by_tokens
 from jaxdistill.errors import Preempted, UserError
 from jaxdistill.files import read_json, write_json
 from jaxdistill.gradients import term_norms
-from jaxdistill.log import RunLog
 from jaxdistill.optimizer import make_optimizer, make_schedule
-from jaxdistill.preemption import Signals
 from jaxdistill.sharding import fetch, place, spec, split, split_stacked
 from jaxdistill.step import State, make_steps, progress_at, stack, start
 from jaxdistill.strategies import make_gradient
+from jaxdistill.surroundings import Surroundings
 from jaxdistill.trees import merge, partition
-from jaxdistill.types import Batch, Batches, Params, Source, Stage, StagePlan
+from jaxdistill.types import Batch, Batches, Params, Stage, StagePlan
 
 LOOKAHEAD = 1
 """Dispatches handed to the devices before the host waits for the oldest."""
 BAD_STEPS = 20
 """Steps in a row without a finite loss after which a stage gives up."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What a run hands to each of its stages."""
-
-    folder: Path
-    """RUN/checkpoints."""
-    epochs: Callable[[int, int], Batches]
-    """(batch size, epoch) -> the epoch's batches, always equally many; this process's rows."""
-    source: Source | None = None
-    """Where these come from, if they are streamed; where it stands is kept in checkpoints."""
-    evaluate: Callable[[Params], dict[str, float]]
-    """Parameters {"student", "extras"} -> metrics on dev."""
-    selection: str
-    """The metric, of those that evaluate gives, by which the best is chosen: more is better, or,
-    where the stage has a judge, less."""
-    seed: int
-    log: RunLog
-    signals: Signals
-    mesh: Mesh
-    """Of all processes' devices."""
-    checkpoint_seconds: float
-    """Seconds between checkpoints for resuming."""
-    log_steps: int
-    """Steps that one line of metrics.jsonl is the mean of."""
-    ledger_steps: int
-    """Steps between entries of the loss ledger; 0: none."""
 
 
 def train_stage(

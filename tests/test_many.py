@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 
@@ -226,6 +227,65 @@ def test_when_one_dies_the_other_leaves(which, runs):
     assert ended[which][0] == -signal.SIGKILL
     assert ended[1 - which][0] not in (0, 2, 85)
     assert seconds < 60  # processes.HEARTBEAT_SECONDS and what it takes to notice
+
+
+SMALL_BLOCKS = """
+import os, signal, sys
+from jaxdistill import cli, main
+from jaxdistill.data import stream, textfiles
+
+textfiles.BLOCK = 16
+give = stream.Stream.__getitem__
+
+def stopping(self, index):
+    if "--process=1" in sys.argv and str(index) == os.environ.get("KILLED_AT"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return give(self, index)
+
+stream.Stream.__getitem__ = stopping
+sys.exit(cli.run(main.main, sys.argv))
+"""
+
+
+def test_a_stream_killed_in_one_of_two_goes_on_at_its_place(checkpoint, tmp_path):
+    """General distillation, the process killed hard; a checkpoint after every dispatch."""
+    rng = np.random.default_rng(0)
+    lines = (" ".join(rng.choice(tiny.PLAIN + tiny.GOOD, rng.integers(3, 30))) for _ in range(900))
+    (tmp_path / "texts.txt").write_text("\n".join(lines))
+    student = {"layers": 1, "width": 8, "heads": 2, "inner": 16, "dropout": 0.1}
+    values = {
+        **{f"student.{name}": value for name, value in student.items()},
+        **{f"stages.general.{name}": value for name, value in tiny.PLAN.items()},
+        "stages.general.epochs": 3,
+        "stages.general.eval_steps": 10,
+        "teacher.source": checkpoint,
+        "data.corpus": tmp_path / "texts.txt",
+        "data.held_out": 0.05,
+        "data.dev_rows": 16,
+        "data.steps": 10,
+        "data.lanes": 4,
+        "data.max_length": 16,
+        "data.buckets": (16,),
+        "checkpoint_minutes": 1e-4,
+    }
+
+    def run(name: str, **environment: str) -> list[tuple[int, str, str]]:
+        words = [f"--workdir={tmp_path / name}", *(f"--config.{k}={v}" for k, v in values.items())]
+        command = ["-c", SMALL_BLOCKS, "--config=configs/general_tinybert.py", *words]
+        return together.finish(together.start(command, 2, **environment))
+
+    whole = run("whole")
+    assert [status for status, *_ in whole] == [0, 0], whole
+    killed = run("killed", KILLED_AT="23")
+    assert killed[1][0] == -signal.SIGKILL
+    assert killed[0][0] not in (0, 2, 85)
+    again = run("killed")
+    assert [status for status, *_ in again] == [0, 0], again
+    step = int(re.search(r"resuming at step (\d+) of 30", again[0][2])[1])
+    assert 0 < step < 23
+    one, other = (read_json(tmp_path / name / "report.json") for name in ("whole", "killed"))
+    assert one["parameters_sha256"] == other["parameters_sha256"]
+    assert one["metrics"] == other["metrics"]
 
 
 def test_a_wrong_run_is_told_by_both(runs):

@@ -25,7 +25,8 @@ from jaxdistill.preemption import Signals
 from jaxdistill.recipe import ensure_run
 from jaxdistill.runs import open_run, read_description
 from jaxdistill.sharding import make_mesh
-from jaxdistill.trainer import Surroundings, train_stage
+from jaxdistill.surroundings import Surroundings
+from jaxdistill.trainer import train_stage
 from jaxdistill.trees import flatten
 from jaxdistill.types import Stage
 

@@ -25,9 +25,10 @@ from jaxdistill.models.build import describe
 from jaxdistill.preemption import Signals
 from jaxdistill.runs import VERSION, Description, Run
 from jaxdistill.sharding import make_mesh
+from jaxdistill.surroundings import Surroundings
 from jaxdistill.teacher_cache import Question, Room, cached_answers
 from jaxdistill.teacher_cache import describe as key_of
-from jaxdistill.trainer import Surroundings, train_stage
+from jaxdistill.trainer import train_stage
 from jaxdistill.trees import flatten, merge
 from jaxdistill.types import Stage, StagePlan, Taught
 
