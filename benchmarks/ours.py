@@ -106,7 +106,7 @@ def make_epoch(
     mesh = make_mesh()
     trained, still = partition(params, stage.trains)
     optimizer = make_optimizer(plan, steps)
-    run_steps = make_steps(gradient(stage.loss), optimizer, steps)
+    run_steps = make_steps(gradient(stage.loss), optimizer, steps, mesh)
     parameters = passed_by_tokens(params) + passed_by_tokens(frozen)
     frozen = place(merge(still, frozen), mesh)
     key = jax.random.key(0)

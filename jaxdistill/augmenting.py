@@ -22,7 +22,7 @@ from jaxdistill.data.augment.made import CHUNK, Chunks, Copy, Report, make
 from jaxdistill.data.augment.words import load_jieba
 from jaxdistill.data.tables import Examples
 from jaxdistill.errors import UserError
-from jaxdistill.files import cache_folder, canonical_json, write_atomic
+from jaxdistill.files import cache_folder, canonical_json, read_json, write_atomic
 from jaxdistill.inputs import make_split, same_data
 from jaxdistill.makers import Maker, Room, make_maker
 from jaxdistill.scoring import make_forward, predict
@@ -70,6 +70,9 @@ def augment(
     folder = room.folder / "augmented"
     folder.mkdir(exist_ok=True)
     same_data(folder, {"augmented": added.examples})
+    rows = json.dumps(read_json(folder / "data.json"), sort_keys=True)
+    remedy = "Give every machine the same files, and the same versions of what cuts words."
+    processes.same("What was added (augmented/data.json)", rows, remedy)
     _show(folder / "sample.jsonl", added)
     return added.examples, added.counts
 

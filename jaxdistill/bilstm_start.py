@@ -20,7 +20,7 @@ from jaxdistill.data.views import OWN, View, build_vocabulary, read_view, write_
 from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder
 from jaxdistill.models.bilstm import VECTOR_STD, BiLstm, BiLstmShape, initial_bilstm
-from jaxdistill.origins import Notice, find_checkpoint, origin_of
+from jaxdistill.origins import Notice, at_hand, find_checkpoint, origin_of
 from jaxdistill.runs import WORDS, Run
 from jaxdistill.sections import Config
 from jaxdistill.types import Params
@@ -197,6 +197,6 @@ def _word_table(about: BiLstmConfig, material: Material) -> _WordTable | None:
                 f"{where}.vectors is pretrained, and the teacher {teacher.folder} {why}. Set "
                 f"{where}.vectors=teacher for its own, or random, or name a file or a BERT."
             )
-        source = origin
+        source = at_hand(origin)
     found = find_checkpoint(source, where, material.task, material.notice, as_it_is=False)
     return _WordTable(found.params["embeddings"]["word"]["embedding"], found.tokenizer, source)

@@ -52,7 +52,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     OSError (disk full, no permission); after that or any other exception inside the context there
     is neither a temporary file nor a changed path.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             yield file

@@ -14,14 +14,22 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from jaxdistill.processes import as_bytes, broadcast, count, gather, index, lead, led
+from jaxdistill.processes import as_bytes, broadcast, count, gather, lead, led
 
+PIECE = 1 << 28
+"""Bytes of a file that are in memory at once."""
 PRIVATE = ("lock",)
 """Files of a folder that are of no use to another process."""
+PATIENCE = 2.0
+"""Seconds that process 0 stays when it fails: with it goes what the others are connected to."""
+SCRATCH = "jaxdistill-process-"
+"""How folders for other processes than 0 begin; their process's id follows."""
 _scratch: Path | None = None
 _origins: dict[Path, Path] = {}
 """Folders that `here` made, and what they show."""
@@ -39,7 +47,8 @@ def here(folder: Path) -> Path:
     shown = folder
     if not lead():
         if _scratch is None:
-            _scratch = Path(tempfile.mkdtemp(prefix=f"jaxdistill-{index()}-"))
+            _sweep()
+            _scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-"))
             atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
         name = hashlib.sha256(os.path.abspath(folder).encode()).hexdigest()[:12]
         shown = _scratch / name / (folder.name or "folder")
@@ -60,8 +69,31 @@ def renewed(folder: Path) -> Path:
     return folder
 
 
+def _sweep() -> None:
+    """Removes what processes left behind that did not live to remove it."""
+    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
+        owner = left.name.removeprefix(SCRATCH).split("-")[0]
+        if owner.isdecimal() and not _alive(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's
+    return True
+
+
 def leave(status: int) -> NoReturn:
-    """Ends this process at once, without waiting for the others: they notice, and leave too."""
+    """Ends this process without waiting for the others, which notice, and leave too.
+
+    Process 0 goes a little later: whoever has the same to say should not be cut short.
+    """
+    if lead():
+        time.sleep(PATIENCE)
     if _scratch is not None:
         shutil.rmtree(_scratch, ignore_errors=True)
     sys.stdout.flush()
@@ -85,23 +117,34 @@ def _mirror(folder: Path, shown: Path) -> None:
     for each in gather({"names": as_bytes(json.dumps(missing).encode())}):
         wanted.update(json.loads(bytes(each["names"])))
     for name in sorted(wanted):
-        data = broadcast((folder / name).read_bytes() if lead() else b"")
+        with ExitStack() as open_files:
+            target = None
+            if name in missing:
+                (shown / name).unlink(missing_ok=True)
+                target = open_files.enter_context((shown / name).open("wb"))
+            source = open_files.enter_context((folder / name).open("rb")) if lead() else None
+            size, changed = files[name]
+            for start in range(0, size, PIECE):
+                data = broadcast(source.read(min(PIECE, size - start)) if source else b"")
+                if target:
+                    target.write(data)
         if name in missing:
-            (shown / name).unlink(missing_ok=True)
-            (shown / name).write_bytes(data)
-            stamp = files[name]
-            os.utime(shown / name, ns=(stamp[1], stamp[1]))
+            os.utime(shown / name, ns=(changed, changed))
 
 
 def _listing(folder: Path) -> dict[str, list[int]]:
     """Size and time of every file."""
-    return {str(path.relative_to(folder)): _stamp(path) for path in _walk(folder)}
+    found = (path for path in _walk(folder) if path.is_file())
+    return {str(path.relative_to(folder)): _stamp(path) for path in found}
 
 
-def _walk(folder: Path) -> Iterable[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.name not in PRIVATE and (path.is_symlink() or path.is_file()):
-            yield path
+def _walk(folder: Path) -> Iterator[Path]:
+    """Its files, also those in folders that are links: only a file may be a link here."""
+    for parent, _, names in os.walk(folder, followlinks=True):
+        for name in sorted(names):
+            path = Path(parent, name)
+            if name not in PRIVATE and (path.is_file() or path.is_symlink()):
+                yield path
 
 
 def _show(original: Path, shown: Path, stamp: list[int]) -> bool:

@@ -19,14 +19,16 @@ from jaxdistill.models.sources import Pretrained, align_labels, load_pretrained
 from jaxdistill.runs import Run, is_run, open_run
 
 Notice = Callable[[str], None]
+KEYWORDS = ("random", "teacher", "pretrained", "text")
+"""What a section may say in the place of a folder."""
 
 
 def at_hand(source: str) -> str:
-    """The same source where it names a folder of process 0 (RUN:stage too): as it is found here.
+    """A source that names a folder of process 0 (RUN:stage too), as it is found here. Collective.
 
-    Collective; with one process it is the source as it is.
+    For process 0, and for a word that names no folder, the source as it is.
     """
-    if processes.count() == 1:
+    if processes.count() == 1 or source in KEYWORDS:
         return source
     folder, _, stage = os.path.expanduser(source).rpartition(":")
 
@@ -36,9 +38,12 @@ def at_hand(source: str) -> str:
         return "folder" if os.path.isdir(os.path.expanduser(source)) else ""
 
     named = processes.led(kind)
-    if named == "stage":
-        return f"{mirror.here(Path(folder))}:{stage}"
-    return str(mirror.here(Path(os.path.expanduser(source)))) if named else source
+    if not named:
+        return source
+    found = mirror.here(Path(folder if named == "stage" else os.path.expanduser(source)))
+    if processes.lead():
+        return source
+    return f"{found}:{stage}" if named == "stage" else str(found)
 
 
 def find_checkpoint(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxdistill.errors import UserError
 from jaxdistill.methods import METHODS
+from jaxdistill.methods.pkd import Pkd
+from jaxdistill.methods.theseus import Theseus
 from jaxdistill.models.build import Model, build, name_of
 from jaxdistill.runs import Run
 from jaxdistill.sections import section
@@ -30,6 +32,22 @@ def make_method(name: str, values: dict[str, Any]) -> Method:
         raise UserError(f"config.method.name is {name!r}; the methods are {', '.join(METHODS)}.")
     method: Method = section(METHODS[name], values, "config.method")
     return method
+
+
+def check_rows(
+    method: Method, plans: Mapping[str, StagePlan], buckets: Sequence[int], rows: int
+) -> None:
+    """Raises UserError where the method does not fit what it is to train on.
+
+    Args:
+      buckets: widths of batches in tokens.
+      rows: of the train split.
+    """
+    if isinstance(method, Pkd):
+        method.check_widths(buckets)
+    if isinstance(method, Theseus) and "replace" in plans:
+        plan = plans["replace"]
+        method.check_steps(plan.epochs * -(-rows // plan.batch_size))
 
 
 def make_stages(

@@ -69,6 +69,8 @@ def main(argv: list[str]) -> None:
         except BrokenPipeError:
             # Nobody reads on (head): end quietly. Else what is buffered would fail once more.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if processes.count() > 1:
+                mirror.leave(0)
             return
         except KeyboardInterrupt:
             sys.exit(130)

@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -29,7 +30,7 @@ T = TypeVar("T")
 HEARTBEAT_SECONDS = 30
 """After which a silent process is taken for dead, and the others leave."""
 BLOCK = 1 << 26
-"""Bytes of each process that travel at once."""
+"""Bytes that travel at once, of all processes together."""
 
 
 class Meeting(NamedTuple):
@@ -47,7 +48,7 @@ def join(meeting: Meeting | None) -> None:
     Without a meeting a cluster is looked for as jax does: tasks of a SLURM step or of Open MPI, the
     hosts of a TPU slice, the pods of a Kubernetes job. Where there is none, nothing happens.
 
-    Raises UserError where the coordinator is not found.
+    Raises UserError where the coordinator is not found, or the launcher is one that jax cannot ask.
     """
     if meeting is None and not detected():
         return
@@ -63,6 +64,10 @@ def join(meeting: Meeting | None) -> None:
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=HEARTBEAT_SECONDS,
         )
+    except ValueError:
+        if meeting is None:  # a TPU, and nobody who knows of others
+            return
+        raise
     except RuntimeError as error:
         said = f"at {meeting.coordinator} " if meeting else ""
         raise UserError(
@@ -80,12 +85,25 @@ def detected() -> bool:
     step = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_PROCID", "SLURM_LOCALID")
     if all(name in environment for name in step):
         return int(environment.get("SLURM_STEP_NUM_TASKS", environment.get("SLURM_NTASKS", 1))) > 1
-    if "OMPI_MCA_orte_hnp_uri" in environment:
-        return int(environment.get("OMPI_COMM_WORLD_SIZE", 1)) > 1
+    if int(environment.get("OMPI_COMM_WORLD_SIZE", 1)) > 1:
+        if "OMPI_MCA_orte_hnp_uri" in environment:
+            return True
+        raise UserError(
+            "This Open MPI does not tell its tasks where the first one is. Give them "
+            "--coordinator=HOST:PORT --processes=$OMPI_COMM_WORLD_SIZE "
+            "--process=$OMPI_COMM_WORLD_RANK, HOST being that of task 0."
+        )
+    if "tpu" in (environment.get("JAX_PLATFORMS") or "tpu").split(",") and _has_tpu():
+        return True
     if "KUBERNETES_SERVICE_HOST" in environment and "JOB_COMPLETION_INDEX" in environment:
         return importlib.util.find_spec("kubernetes") is not None
-    platforms = environment.get("JAX_PLATFORMS", "")
-    return platforms in ("", "tpu") and importlib.util.find_spec("libtpu") is not None
+    return False
+
+
+def _has_tpu() -> bool:
+    """Whether there is a TPU, and what drives it; asks nobody outside of this machine."""
+    chips = any(Path("/dev").glob("accel[0-9]*")) or any(Path("/dev/vfio").glob("[0-9]*"))
+    return chips and importlib.util.find_spec("libtpu") is not None
 
 
 def count() -> int:
@@ -243,8 +261,9 @@ def _exchange(data: bytes) -> list[bytes]:
     counted = multihost_utils.process_allgather(_size(data))
     sizes = [_read_size(each) for each in counted]
     parts: list[list[bytes]] = [[] for _ in sizes]
-    for start in range(0, max(sizes), BLOCK):
-        width = min(BLOCK, max(sizes) - start)
+    most = max(BLOCK // count(), 1)
+    for start in range(0, max(sizes), most):
+        width = _rounded(min(most, max(sizes) - start), most)
         padded = np.zeros(width, np.uint8)
         mine = as_bytes(data[start : start + width])
         padded[: len(mine)] = mine
@@ -260,11 +279,17 @@ def broadcast(data: bytes) -> bytes:
     parts = []
     for start in range(0, size, BLOCK):
         width = min(BLOCK, size - start)
-        padded = np.zeros(width, np.uint8)
+        padded = np.zeros(_rounded(width, BLOCK), np.uint8)
         if lead():
-            padded[:] = as_bytes(data[start : start + width])
-        parts.append(np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes())
+            padded[:width] = as_bytes(data[start : start + width])
+        found = np.asarray(multihost_utils.broadcast_one_to_all(padded))
+        parts.append(found[:width].tobytes())
     return b"".join(parts)
+
+
+def _rounded(size: int, most: int) -> int:
+    """A power of two from there on, `most` at most: each size is a program of its own."""
+    return min(max(1 << (size - 1).bit_length(), 1024), most)
 
 
 def _size(data: bytes) -> np.ndarray:

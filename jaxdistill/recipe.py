@@ -35,7 +35,7 @@ from jaxdistill.methods.finetune import Finetune
 from jaxdistill.models.build import in_words
 from jaxdistill.origins import at_hand
 from jaxdistill.own_section import check_many, settled
-from jaxdistill.planning import make_method, make_stages
+from jaxdistill.planning import check_rows, make_method, make_stages
 from jaxdistill.precisions import settle
 from jaxdistill.preemption import Signals
 from jaxdistill.pretraining import check_words, with_vocabulary
@@ -84,6 +84,7 @@ def ensure_run(config: Config) -> dict[str, Any]:
         check_many(config, task)
         splits = read_splits(task, config.data, log.notice)
         same_data(folder, splits)
+        check_rows(method, config.stages, config.data.buckets, len(splits["train"].row))
         teaching = gather(config, task, taught_by, splits["train"], log)
         teacher = teaching.teacher
         texts = splits["train"].texts
@@ -151,12 +152,14 @@ def _at_hand(config: Config, folder: Path) -> Config:
             return section
         return replace(section, source=at_hand(section.source))
 
+    made = config.augment
     return replace(
         config,
         workdir=str(folder),
         model=found(config.model),
         student=found(config.student),
         encoder=found(config.encoder),
+        augment=made and replace(made, model=made.model and at_hand(made.model)),
     )
 
 

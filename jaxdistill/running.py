@@ -198,6 +198,7 @@ def _keep(folder: Path, params: Params, log: RunLog) -> None:
     """Makes parameters that nothing trains look like a stage's, for whoever opens the run."""
     folder.mkdir(parents=True, exist_ok=True)
     Checkpoints(folder / "best", 1, log.notice).save(0, params, {})
+    mirror.renewed(folder / "best")
     write_json(folder / "done.json", {"step": 0, "steps": 0, "seconds": 0.0, "skipped": 0})
 
 
@@ -216,7 +217,7 @@ def _report(
       evaluate: that of the last stage.
       params: of the whole run at its end.
     """
-    run = open_run(mirror.renewed(bench.folder), bench.log.notice, headless=True)
+    run = open_run(bench.folder, bench.log.notice, headless=True)
     if run.headless:
         assert evaluate is not None, "a stage that left the classifier out"
         forward = make_encoder(run.model)

@@ -27,14 +27,18 @@ def spec(path: str, shape: tuple[int, ...]) -> PartitionSpec:
 
 
 def make_mesh() -> Mesh:
-    """All devices of all processes on one axis "data"."""
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    """All devices of all processes on one axis "data", those of a process next to each other.
+
+    Not jax.make_mesh, which on TPUs mixes them for the sake of neighbours. Gradients are summed over
+    all devices in any order; what a process has to read depends on which rows it takes.
+    """
+    ordered = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    return Mesh(np.array(ordered), ("data",), axis_types=(AxisType.Auto,))
 
 
 def own_mesh() -> Mesh:
     """This process's devices alone, on one axis "data"."""
-    devices = jax.local_devices()
-    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+    return Mesh(np.array(jax.local_devices()), ("data",), axis_types=(AxisType.Auto,))
 
 
 def check_batch_size(size: int, mesh: Mesh, where: str) -> None:
@@ -76,6 +80,16 @@ def place(tree: Any, mesh: Mesh) -> Any:
         return jnp.copy(jax.make_array_from_callback(value.shape, sharding, value.__getitem__))
 
     return jax.tree_util.tree_map_with_path(put, tree)
+
+
+def pinned(tree: Any, mesh: Mesh) -> Any:
+    """Within jit: the tree, to lie as spec says whatever XLA would choose."""
+
+    def pin(path: Any, leaf: Any) -> jax.Array:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, spec(name, leaf.shape)))
+
+    return jax.tree_util.tree_map_with_path(pin, tree)
 
 
 def fetch(tree: Any) -> Any:

@@ -21,7 +21,7 @@ from jaxdistill.methods.layers import pick_layers
 from jaxdistill.models.bert import Bert, BertShape, initial_params
 from jaxdistill.models.build import Shape
 from jaxdistill.models.sources import complete
-from jaxdistill.origins import Notice, find_checkpoint, origin_of
+from jaxdistill.origins import Notice, at_hand, find_checkpoint, origin_of
 from jaxdistill.runs import Run
 from jaxdistill.sections import Config, ModelConfig
 from jaxdistill.trees import flatten
@@ -236,7 +236,7 @@ def _uncut(
         shape = teacher.bert.shape
         params = jax.device_get(jax.jit(lambda k: initial_params(Bert(shape), k))(key))
         return Start(shape, params, teacher.folder / "tokenizer", None)
-    return _whole(origin, where, task, key, notice, as_it_is=False)
+    return _whole(at_hand(origin), where, task, key, notice, as_it_is=False)
 
 
 def _cut(wanted: ModelConfig, where: str, whole: Start) -> Start:

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from jaxdistill.sharding import place
+from jaxdistill.sharding import pinned, place
 from jaxdistill.types import Batch, GradFn, Metrics, Params, Progress
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def progress_at(
     return rng, Progress(step, fraction, jax.random.fold_in(rng, ONCE), scale)
 
 
-def make_steps(grad_fn: GradFn, optimizer: optax.GradientTransformation, steps: int) -> Steps:
+def make_steps(
+    grad_fn: GradFn, optimizer: optax.GradientTransformation, steps: int, mesh: Mesh
+) -> Steps:
     """(state, frozen, batches, key, count) -> (state, metrics), jitted; state is donated.
 
     batches has leaves [K, B, ...]; the first `count` of them are trained on, one step each, and of
@@ -92,6 +94,7 @@ def make_steps(grad_fn: GradFn, optimizer: optax.GradientTransformation, steps: 
 
     Args:
       steps: planned for the stage, the denominator of Progress.fraction.
+      mesh: that state and batches lie on.
     """
 
     def one(state: State, frozen: Params, batch: Batch, key: jax.Array) -> tuple[State, Metrics]:
@@ -129,8 +132,8 @@ def make_steps(grad_fn: GradFn, optimizer: optax.GradientTransformation, steps: 
         _, shapes = jax.eval_shape(one, state, frozen, pick(0), key)
         size = batches.row.shape[0]
         empty = jax.tree.map(lambda leaf: jnp.zeros((size, *leaf.shape), leaf.dtype), shapes)
-        result: tuple[State, Metrics] = jax.lax.fori_loop(0, count, body, (state, empty))
-        return result
+        state, metrics = jax.lax.fori_loop(0, count, body, (state, empty))
+        return pinned(state, mesh), pinned(metrics, mesh)
 
     return jax.jit(several, donate_argnums=0)
 

@@ -173,7 +173,7 @@ def score_on_dev(
     about, labels = bench.config.teacher, bench.tables["dev"].labels
     assert about is not None
     logits = dev_logits(bench, forward, teacher.params)
-    metrics = score(logits, labels)
+    metrics = processes.led(lambda: score(logits, labels))
     gate(metrics, labels, about.margin, str(teacher.folder))
     shown = metrics[bench.task.selection]
     bench.log.notice(f"teacher {teacher.folder}: dev {bench.task.selection} {shown:.4f}")

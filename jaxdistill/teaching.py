@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdistill import mirror
+from jaxdistill import mirror, processes
 from jaxdistill.bench import Bench, train_table
 from jaxdistill.data.logits import read_logits
 from jaxdistill.data.readers import Examples
@@ -98,6 +98,8 @@ def _read_file(
     log.notice(f"teacher {name}: train {task.selection} {shown:.4f}")
     path = Path(config.workdir).expanduser() / "teacher" / "logits.json"
     found = {"sha256": hashlib.sha256(logits.tobytes()).hexdigest()}
+    remedy = "Give every machine the same file in config.teacher.logits."
+    processes.same("The file of logits (its SHA-256)", found["sha256"], remedy)
     if not path.is_file():
         path.parent.mkdir(exist_ok=True)
         write_json(path, found)

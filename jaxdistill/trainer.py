@@ -65,7 +65,7 @@ def train_stage(
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
         _Training(stage, plan, params, frozen, around, number, best).run()
-    folder = mirror.renewed(folder)
+    mirror.renewed(folder / "best")
     record = read_json(done)
     restored = best.restore(_shapes(params))
     if restored is None:
@@ -96,7 +96,7 @@ class _Training:
         trained, self.still = partition(params, stage.trains)
         optimizer = make_optimizer(plan, self.steps)
         self.schedule = make_schedule(plan, self.steps)
-        self.run_steps = make_steps(make_gradient(stage, plan), optimizer, self.steps)
+        self.run_steps = make_steps(make_gradient(stage, plan), optimizer, self.steps, around.mesh)
         self.norms = jax.jit(term_norms(stage.loss))
         self.frozen = place(merge(self.still, frozen), around.mesh)
         self.parameters = passed_by_tokens(params) + passed_by_tokens(frozen)
@@ -270,7 +270,8 @@ class _Training:
             self._keep(step, params, {"step": step})
             self.details["evaluated"] = step
             return
-        metrics = self.around.evaluate(params)
+        found = self.around.evaluate(params)
+        metrics = processes.led(lambda: found)  # the last bits of another processor may differ
         value = metrics[self.around.selection]
         where = {"epoch": step / self.per_epoch}
         self.around.log.write("eval", self.stage.name, step, {**where, **metrics})

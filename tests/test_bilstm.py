@@ -231,7 +231,7 @@ def test_adadelta_and_float16_learn():
     trained, still = partition({"student": drawn(SHAPE), "extras": {}}, stage.trains)
     optimizer, mesh = make_optimizer(plan, 60), make_mesh()
     state = start(trained, optimizer, mesh, scaled=True)
-    made = make_steps(make_gradient(stage, plan), optimizer, 60)
+    made = make_steps(make_gradient(stage, plan), optimizer, 60, mesh)
     run = jit(made.__wrapped__, donate_argnums=0)
     rows = split_stacked(stack([batch()] * 60, 60), mesh)
     state, metrics = run(state, place(still, mesh), rows, jax.random.key(0), np.int32(60))

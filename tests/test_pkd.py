@@ -184,8 +184,12 @@ def test_padding_is_left_out_of_all_tokens_unless_asked_for():
 def test_a_loss_over_padding_forces_one_length():
     which = pkd(tokens="all", padded_length=TOKENS + 1)
     stage, params, frozen, batch = situation(which)
-    with pytest.raises(UserError, match=r"padded_length is 5.*one of 4 tokens.*buckets=\(5,\)"):
+    with pytest.raises(UserError, match=r"padded_length is 5.*some of 4 tokens.*buckets=\(5,\)"):
         run(stage, params, frozen, batch)
+    with pytest.raises(UserError, match="some of 16 and 32 tokens"):
+        which.check_widths((16, 32))
+    which.check_widths((TOKENS + 1,))
+    pkd(tokens="all", padded_length=0).check_widths((16, 32))
 
 
 def test_a_cached_teacher_gives_the_same_loss():

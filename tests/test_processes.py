@@ -69,7 +69,7 @@ folder = Path(words[1])
 if words[2] == "apart":  # no disk is shared
     stamp = mirror._stamp
     mirror._stamp = lambda path: (
-        stamp(path) if me == 0 or "jaxdistill-1-" in str(path) else [-1, -1]
+        stamp(path) if me == 0 or "jaxdistill-process-" in str(path) else [-1, -1]
     )
 shown = mirror.here(folder)
 def seen():

@@ -28,7 +28,11 @@ def loss(trained, frozen, batch, rng, progress):
 def machine(optimizer=None):
     optimizer = optimizer or optax.sgd(0.1)
     state = start({"w": np.float32(1.0)}, optimizer, make_mesh(), scaled=False)
-    return make_steps(gradient(loss), optimizer, 4), state, {"target": jnp.float32(0.0)}
+    return (
+        make_steps(gradient(loss), optimizer, 4, make_mesh()),
+        state,
+        {"target": jnp.float32(0.0)},
+    )
 
 
 def test_a_step_by_hand():

@@ -221,7 +221,7 @@ def test_the_loss_scale_halves_doubles_and_skips():
 
     optimizer = optax.sgd(0.01)
     state = start({"w": np.float32(1.0)}, optimizer, make_mesh(), scaled=True)
-    run = make_steps(narrow, optimizer, 10)
+    run = make_steps(narrow, optimizer, 10, make_mesh())
     state, metrics = run(state, {}, stack([rows([[0]], [0.0])] * 5, 5), KEY, np.int32(5))
     # gradient 8: 8 * 2^16, 2^15, 2^14 and 2^13 overflow, 8 * 2^12 = 32768 does not
     assert metrics["skipped"].tolist() == [True, True, True, True, False]

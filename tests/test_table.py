@@ -274,7 +274,7 @@ def steps(method: str, name: str, strategy: str, devices: int) -> dict[str, Any]
     trained, still = partition(params, stage.trains)
     frozen = place(merge(still, {"teacher": teacher_params()}), mesh)
     state = start(trained, optimizer, mesh, scaled=plan.precision == "float16")
-    made: Any = make_steps(make_gradient(stage, plan), optimizer, STEPS)
+    made: Any = make_steps(make_gradient(stage, plan), optimizer, STEPS, mesh)
     run = jax.jit(made.__wrapped__, donate_argnums=0, compiler_options=QUICK)
     rows = split_stacked(batches("BiLSTM" in method), mesh)
     state, metrics = run(state, frozen, rows, jax.random.key(3), np.int32(STEPS))

@@ -61,6 +61,14 @@ def replace_loss(which, student, teacher):
     return jax.jit(which.stages(student, teacher)[0].loss)
 
 
+def test_a_rate_that_never_reaches_1_is_refused():
+    rising = theseus(rate=0.3, slope=7e-3)  # 1 at step 100
+    rising.check_steps(101)
+    with pytest.raises(UserError, match=r"reaches 1 at step 100, and the stage replace has 99"):
+        rising.check_steps(99)
+    theseus().check_steps(1)  # a constant rate has a second stage
+
+
 def test_rate_0_is_the_predecessor_and_rate_1_the_successor():
     """To the bit, operation by operation: compiled whole, XLA fuses sums with what is around.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,13 +128,18 @@ class Pkd(Kd):
         """The tokens that the mean runs over, [B, T] bool. Asked while a step is traced."""
         if not self.padded_length:
             return mask
-        if mask.shape[1] != self.padded_length:
+        self.check_widths(mask.shape[1:])
+        return jnp.ones_like(mask)
+
+    def check_widths(self, widths: Sequence[int]) -> None:
+        """Raises UserError where padding counts and batches, T tokens wide, are not all alike."""
+        if self.padded_length and {*widths} != {self.padded_length}:
             raise UserError(
                 f"config.method.padded_length is {self.padded_length}, so that padding counts in "
-                f"the loss and every batch must be that long; there is one of {mask.shape[1]} "
-                f"tokens. Choose config.data.buckets=({self.padded_length},), or padded_length=0."
+                f"the loss and every batch must be that long; there are some of "
+                f"{' and '.join(str(w) for w in widths if w != self.padded_length)} tokens. "
+                f"Choose config.data.buckets=({self.padded_length},), or padded_length=0."
             )
-        return jnp.ones_like(mask)
 
     def check(self, student: Any) -> None:
         """As Kd's, and of the fields that are PKD's own."""

@@ -83,6 +83,17 @@ class Theseus:
         """p(t) [] in [0, 1]; step [], optimizer steps done."""
         return jnp.minimum(1.0, self.slope * step + self.rate)
 
+    def check_steps(self, steps: int) -> None:
+        """Raises UserError where the rate rises and has not reached 1 after so many steps."""
+        reached = (1 - self.rate) / self.slope if self.slope else 0.0
+        if reached >= steps:
+            raise UserError(
+                f"config.method.rate={self.rate:g} with slope={self.slope:g} reaches 1 at step "
+                f"{math.ceil(reached):,}, and the stage replace has {steps:,}: the successor would "
+                f"never have run whole. Set a slope above {(1 - self.rate) / steps:.2g}, or more "
+                f"epochs."
+            )
+
     def _check(self, here: Any, there: Any) -> None:
         if there.layers % here.layers:
             fitting = [str(m) for m in range(1, there.layers) if there.layers % m == 0]
