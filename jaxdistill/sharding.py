@@ -29,8 +29,8 @@ def spec(path: str, shape: tuple[int, ...]) -> PartitionSpec:
 def make_mesh() -> Mesh:
     """All devices of all processes on one axis "data", those of a process next to each other.
 
-    Not jax.make_mesh, which on TPUs mixes them for the sake of neighbours. Gradients are summed over
-    all devices in any order; what a process has to read depends on which rows it takes.
+    Not jax.make_mesh, which on TPUs mixes them for the sake of neighbours. Gradients are summed
+    over all devices in any order; what a process has to read depends on which rows it takes.
     """
     ordered = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     return Mesh(np.array(ordered), ("data",), axis_types=(AxisType.Auto,))
