@@ -175,7 +175,7 @@ def test_other_methods_have_no_corpus():
     plain = {k: v for k, v in plain.items() if v is not None}
     for stage in plain["stages"].values():
         stage["betas"] = tuple(stage["betas"])
-    with pytest.raises(UserError, match="corpus='texts'.*pretrain alone.*is finetune"):
+    with pytest.raises(UserError, match="corpus='texts'.*pretrain and general alone.*is finetune"):
         checked(plain)
 
 
