@@ -582,3 +582,18 @@ def test_numbers_of_ones_own(tmp_path):
     gate(metrics, found.labels, 0.0, "t")
     with pytest.raises(UserError, match="Pearson"):
         gate(score(-logits, found.labels), found.labels, 0.0, "t")
+
+
+def test_from_numbers_to_a_student_and_back(tmp_path, capsys):
+    train = write_reviews(tmp_path, lambda good, bad: str(1.5 + good - bad), count=300)
+    longer = {"stages.kd.epochs": 12, "teacher.recipe.stages.finetune.epochs": 12}
+    report = run(tmp_path, train, **longer)
+    assert report["selection"] == "mean_pearson_spearman"
+    assert report["teacher"]["metrics"]["dev"]["pearson"] > 0.3
+    assert report["metrics"]["dev"]["pearson"] > 0.3
+    assert evaluated(tmp_path, capsys) == pytest.approx(report["metrics"]["dev"], abs=1e-6)
+    predict.main(["predict", str(tmp_path / "run"), f"--input={train}"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    kept = np.load(tmp_path / "run" / "predictions" / "dev.npz")
+    for row, (said,) in zip(kept["row"].tolist(), kept["logits"].tolist(), strict=True):
+        assert lines[row] == {"row": row, "score": pytest.approx(said, rel=1e-4, abs=1e-5)}
