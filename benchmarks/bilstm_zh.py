@@ -36,7 +36,7 @@ class About(NamedTuple):
     rate: float
     """Of the twin's recipe: accumulation has four times as much of both."""
     length: int
-    """Tokens that the BERT reads."""
+    """Tokens that the BERT reads, and words that the BiLSTM does."""
     buckets: str
 
 
@@ -151,6 +151,9 @@ def alone(args: argparse.Namespace, about: About, work: Path, name: str) -> Path
     flags = {
         **common(args, about),
         "seed": args.seed,
+        "model.max_words": about.length,
+        "data.max_length": about.length,
+        "data.buckets": about.buckets,
         **{f"stages.finetune.{key}": value for key, value in stage.items()},
     }
     recipe = f"configs/student_bilstm_{about.recipe}.py"
@@ -176,7 +179,9 @@ def taught(
         "method.hard_weight": 1.0,
         "method.temperature": temperature,
         "baseline": False,
+        "student.max_words": about.length,
         "data.max_length": about.length,
+        "data.buckets": about.buckets,
         "stages.kd.epochs": args.epochs,
     }
     return finish(f"configs/bilstm_{about.recipe}.py", work / name.replace(" ", "_"), flags)
