@@ -105,7 +105,7 @@ def main() -> None:
     print(f"\n{text}")
 
 
-def common(args: argparse.Namespace, about: About) -> Flags:
+def common(args: argparse.Namespace) -> Flags:
     """What the runs of the task share."""
     return {
         "task": args.task,
@@ -119,7 +119,7 @@ def pretrain(args: argparse.Namespace, about: About, run: Path) -> Path:
     sizes = {"layers": 4, "width": 256, "heads": 4, "inner": 1024, "vocab": 6_000}
     plan = {"epochs": args.pretrain_epochs, "batch_size": 64, "learning_rate": 5e-4}
     flags = {
-        **common(args, about),
+        **common(args),
         "data.train_rows": 0,  # it needs no labels
         "data.max_length": about.length,
         "data.buckets": about.buckets,
@@ -135,7 +135,7 @@ def teach(
     """The finished teacher of a seed."""
     plan = {"epochs": args.teacher_epochs, "learning_rate": args.teacher_rate, "eval_steps": 0}
     flags = {
-        **common(args, about),
+        **common(args),
         "seed": seed,
         "model.source": source,
         "data.max_length": about.length,
@@ -149,7 +149,7 @@ def alone(args: argparse.Namespace, about: About, work: Path, name: str) -> Path
     """The finished run of a row without teacher."""
     stage = {"epochs": args.epochs, **rows(about)[name]}
     flags = {
-        **common(args, about),
+        **common(args),
         "seed": args.seed,
         "model.max_words": about.length,
         "data.max_length": about.length,
@@ -170,7 +170,7 @@ def taught(
 ) -> Path:
     """The finished run of a row with teachers: CE + T^2 KL, as in configs/bilstm_thucnews.py."""
     flags = {
-        **common(args, about),
+        **common(args),
         "seed": args.seed,
         "teacher.run": teachers[0],
         "teacher.others": tuple(str(run) for run in teachers[1:]),

@@ -137,7 +137,9 @@ class _Training:
         around, stage = self.around, self.stage
         step = int(self.state.step)
         processes.same(
-            f"The step of {self.latest.folder} that the checkpoint", str(step), "Start them again."
+            f"The newest checkpoint in {self.latest.folder}, by its step,",
+            str(step),
+            "Its files differ: remove the other processes' temporary folders and start again.",
         )
         votes = processes.Votes(around.mesh, LOOKAHEAD + 1)
         pending: list[_Pending] = []
