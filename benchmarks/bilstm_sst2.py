@@ -1,9 +1,11 @@
 """The BiLSTM on real SST-2: alone, distilled, distilled with augmentation, by its word vectors.
 
     python -m benchmarks.bilstm_sst2 --data GLUE --checkpoint CHECKPOINT --glove GLOVE
-        [--work runs/bilstm_sst2] [--rows 0 --seeds 0 --copies 20]
+        [--work runs/bilstm_sst2] [--rows 0 --seeds 0 --copies 20] [--teachers runs/campaign]
 
-All of a seed learn from one teacher, fine-tuned from CHECKPOINT. GLOVE is a text file of vectors.
+All of a seed learn from one teacher, fine-tuned from CHECKPOINT: WORK/<seed>/teacher, or where
+--teachers is given, the finished one that benchmarks/campaign.py left in its folder. GLOVE is a
+text file of vectors.
 Vectors: "random"; "glove", whose words are whole words; "derived", the word-piece table of
 CHECKPOINT reduced to 300. Each run is a run folder WORK/<seed>/<vectors>[_augmented], made by
 jaxdistill.main from configs/bilstm_sst2.py; its folder "alone" is the twin, the same BiLSTM trained
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True, help="where the teacher starts")
     parser.add_argument("--glove", required=True, help="vectors of 50 numbers, a word a line")
     parser.add_argument("--work", default="runs/bilstm_sst2", help="the folder of the runs")
+    parser.add_argument("--teachers", help="TEACHERS/<seed>/teacher is there already")
     parser.add_argument("--rows", type=int, default=20_000, help="of the train set; 0: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--vectors", nargs="+", default=list(VECTORS), choices=VECTORS)
@@ -44,17 +47,17 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[Path]] = {}
     for seed in args.seeds:
-        teacher = work / str(seed) / "teacher"
-        flags = {**common(args, seed), "model.source": args.checkpoint}
-        found = {"teacher": finish("configs/teacher_sst2.py", teacher, flags)}
+        teacher = teach(args, work, seed)
+        found = {"teacher": teacher}
         for vectors in args.vectors:
-            run = learn(args, work / str(seed) / vectors, seed, given(args, vectors))
+            flags = {"teacher.run": teacher, **given(args, vectors)}
+            run = learn(args, work / str(seed) / vectors, seed, flags)
             made = {"augment.name": "tang", "augment.copies": args.copies, "baseline": False}
             more = learn(
                 args,
                 work / str(seed) / f"{vectors}_augmented",
                 seed,
-                {**given(args, vectors), **made},
+                {**flags, **made},
             )
             found |= {f"{vectors}, alone": run / "alone", f"{vectors}, distilled": run}
             found[f"{vectors}, augmented"] = more
@@ -85,10 +88,18 @@ def given(args: argparse.Namespace, vectors: str) -> Flags:
     return {"student.vectors": "random" if vectors == "random" else "pretrained"}
 
 
+def teach(args: argparse.Namespace, work: Path, seed: int) -> Path:
+    """The finished teacher of a seed: found among --teachers, or fine-tuned."""
+    if args.teachers:
+        return Path(args.teachers).expanduser().resolve() / str(seed) / "teacher"
+    flags = {**common(args, seed), "model.source": args.checkpoint}
+    return finish("configs/teacher_sst2.py", work / str(seed) / "teacher", flags)
+
+
 def learn(args: argparse.Namespace, run: Path, seed: int, flags: Flags) -> Path:
-    """A finished run of configs/bilstm_sst2.py, whose teacher is beside it."""
+    """A finished run of configs/bilstm_sst2.py."""
     plans = {"stages.kd.epochs": args.epochs, "alone.epochs": args.epochs}
-    whole = {"teacher.run": run.parent / "teacher", "baseline": True, **plans, **flags}
+    whole = {"baseline": True, **plans, **flags}
     return finish("configs/bilstm_sst2.py", run, {**common(args, seed), **whole})
 
 
