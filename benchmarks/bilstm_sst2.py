@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.campaign import table
+from benchmarks.campaign import table, teacher_of
 from benchmarks.common import machine
 from benchmarks.finishing import Flags, finish
 from jaxdistill.files import write_atomic
@@ -90,10 +90,11 @@ def given(args: argparse.Namespace, vectors: str) -> Flags:
 
 def teach(args: argparse.Namespace, work: Path, seed: int) -> Path:
     """The finished teacher of a seed: found among --teachers, or fine-tuned."""
+    run = teacher_of(args, work / str(seed), seed)
     if args.teachers:
-        return Path(args.teachers).expanduser().resolve() / str(seed) / "teacher"
+        return run
     flags = {**common(args, seed), "model.source": args.checkpoint}
-    return finish("configs/teacher_sst2.py", work / str(seed) / "teacher", flags)
+    return finish("configs/teacher_sst2.py", run, flags)
 
 
 def learn(args: argparse.Namespace, run: Path, seed: int, flags: Flags) -> Path:

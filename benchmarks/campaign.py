@@ -1,11 +1,13 @@
 """Every method on real SST-2: a teacher, a student of 3 layers alone, and that student distilled.
 
     python -m benchmarks.campaign --data GLUE --checkpoint CHECKPOINT [--work runs/campaign]
+        [--rows 0 --seeds 0] [--methods alone kd] [--teachers RUNS]
     python -m benchmarks.campaign --data GLUE --checkpoint CHECKPOINT --grid
 
 Each run is a run folder WORK/<seed>/<name>, made by jaxdistill.main. What is finished is reused,
 and after a SIGTERM or a crash the same command goes on. All methods of a seed learn from one
 teacher, which starts from CHECKPOINT; so does their twin, from its first layers, on labels alone.
+Where --teachers is given the teacher is not trained, but RUNS/<seed>/teacher, which is finished.
 
 Nothing is tuned: one learning rate, batch size and precision for all. Dev is scored every 250 steps
 and the best is reported, chosen on the very rows that it is reported on. The grid tunes KD and PKD
@@ -77,6 +79,8 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the folder with SST-2/train.tsv")
     parser.add_argument("--checkpoint", required=True, help="where teacher and twin start")
     parser.add_argument("--work", default="runs/campaign", help="the folder of the runs")
+    parser.add_argument("--teachers", help="TEACHERS/<seed>/teacher is there already")
+    parser.add_argument("--methods", nargs="+", default=list(plans(1)), choices=plans(1))
     parser.add_argument("--rows", type=int, default=20_000, help="of the train set; 0: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=3, help="TinyBERT's first stage: twice that")
@@ -101,14 +105,15 @@ def main() -> None:
 
 def campaign(args: argparse.Namespace, work: Path) -> str:
     """Trains every plan with every seed; the table."""
-    chosen = plans(args.epochs)
+    chosen = {name: plan for name, plan in plans(args.epochs).items() if name in args.methods}
     runs: dict[str, list[Path]] = {name: [] for name in ("teacher", *chosen)}
     for seed in args.seeds:
         folder = work / str(seed)
         runs["teacher"].append(teach(args, folder, seed))
         for name, plan in chosen.items():
             runs[name].append(learn(args, folder / name, seed, plan))
-    return table(runs, dict.fromkeys([name for name in chosen if name != "alone"], "alone"))
+    twins = [name for name in chosen if name != "alone" and "alone" in chosen]
+    return table(runs, dict.fromkeys(twins, "alone"))
 
 
 def grid(args: argparse.Namespace, work: Path) -> str:
@@ -136,13 +141,24 @@ def grid(args: argparse.Namespace, work: Path) -> str:
 
 def teach(args: argparse.Namespace, folder: Path, seed: int) -> Path:
     """The run folder of a seed's teacher, finished."""
+    run = teacher_of(args, folder, seed)
+    if args.teachers:
+        return run
     plan = Plan("teacher", {"finetune": args.epochs}, {"model.source": args.checkpoint})
-    return train(args, folder / "teacher", seed, plan)
+    return train(args, run, seed, plan)
+
+
+def teacher_of(args: argparse.Namespace, folder: Path, seed: int) -> Path:
+    """Where the teacher is of the students in folder."""
+    if args.teachers:
+        return Path(args.teachers).expanduser().resolve() / str(seed) / "teacher"
+    return folder / "teacher"
 
 
 def learn(args: argparse.Namespace, run: Path, seed: int, plan: Plan) -> Path:
-    """The run folder of a student, finished; its teacher is beside it."""
-    flags = {"teacher.run": run.parent / "teacher", "student.layers": args.layers, **plan.flags}
+    """The run folder of a student, finished."""
+    teacher = teacher_of(args, run.parent, seed)
+    flags = {"teacher.run": teacher, "student.layers": args.layers, **plan.flags}
     return train(args, run, seed, plan._replace(flags=flags))
 
 
