@@ -8,6 +8,8 @@ Each run is a run folder WORK/<seed>/<name>, made by jaxdistill.main. What is fi
 and after a SIGTERM or a crash the same command goes on. All methods of a seed learn from one
 teacher, which starts from CHECKPOINT; so does their twin, from its first layers, on labels alone.
 Where --teachers is given the teacher is not trained, but RUNS/<seed>/teacher, which is finished.
+"kd_unseen" is KD on the train rows beyond --rows too, for the teacher alone to label, in about as
+many steps: what soft labels are worth on texts that the teacher was not trained on.
 
 Nothing is tuned: one learning rate, batch size and precision for all. Dev is scored every 250 steps
 and the best is reported, chosen on the very rows that it is reported on. The grid tunes KD and PKD
@@ -29,7 +31,10 @@ import numpy as np
 
 from benchmarks.common import machine
 from benchmarks.finishing import Flags, finish
+from jaxdistill.data.readers import cap, read_split
+from jaxdistill.data.tasks import find_task
 from jaxdistill.files import read_json, write_atomic
+from jaxdistill.inputs import CAP_SEED
 
 DRAWS = 10_000
 """Resamplings of a bootstrap."""
@@ -61,16 +66,24 @@ def pkd(alpha: float, temperature: float, beta: float) -> Flags:
     return {**kd(alpha, temperature), "method.beta": beta, "method.last_layer": False, **means}
 
 
-def plans(epochs: int) -> dict[str, Plan]:
-    """The campaign's runs by name; "alone" is the twin of those after it."""
+def plans(epochs: int, unseen: Path | None = None) -> dict[str, Plan]:
+    """The campaign's runs by name; "alone" is the twin of those after it.
+
+    Args:
+      unseen: a file of the texts beyond --rows, where there are some.
+    """
     after = max(1, epochs - 1)
-    return {
+    found = {
         "alone": Plan("student", {"finetune": epochs}, {}),
         "kd": Plan("kd", {"kd": epochs}, kd(0.5, 10.0)),
         "pkd": Plan("pkd", {"pkd": epochs}, pkd(0.5, 10.0, 100.0)),
         "tinybert": Plan("tinybert", {"intermediate": 2 * epochs, "prediction": after}, {}),
         "theseus": Plan("theseus", {"replace": epochs, "successor": after}, {}),
     }
+    if unseen:
+        more = {"augment.name": "text", "augment.text": unseen}
+        found["kd_unseen"] = Plan("kd", {"kd": 1}, {**kd(0.5, 10.0), **more})
+    return found
 
 
 def main() -> None:
@@ -80,7 +93,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True, help="where teacher and twin start")
     parser.add_argument("--work", default="runs/campaign", help="the folder of the runs")
     parser.add_argument("--teachers", help="TEACHERS/<seed>/teacher is there already")
-    parser.add_argument("--methods", nargs="+", default=list(plans(1)), choices=plans(1))
+    parser.add_argument("--methods", nargs="+", choices=plans(1, Path()), help="default: all")
     parser.add_argument("--rows", type=int, default=20_000, help="of the train set; 0: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=3, help="TinyBERT's first stage: twice that")
@@ -105,7 +118,9 @@ def main() -> None:
 
 def campaign(args: argparse.Namespace, work: Path) -> str:
     """Trains every plan with every seed; the table."""
-    chosen = {name: plan for name, plan in plans(args.epochs).items() if name in args.methods}
+    unseen = write_unseen(args, work / "unseen.txt") if args.rows else None
+    named = plans(args.epochs, unseen)
+    chosen = {name: plan for name, plan in named.items() if name in (args.methods or named)}
     runs: dict[str, list[Path]] = {name: [] for name in ("teacher", *chosen)}
     for seed in args.seeds:
         folder = work / str(seed)
@@ -114,6 +129,15 @@ def campaign(args: argparse.Namespace, work: Path) -> str:
             runs[name].append(learn(args, folder / name, seed, plan))
     twins = [name for name in chosen if name != "alone" and "alone" in chosen]
     return table(runs, dict.fromkeys(twins, "alone"))
+
+
+def write_unseen(args: argparse.Namespace, file: Path) -> Path:
+    """The texts of the train rows that --rows leaves out, one a line."""
+    every = read_split(find_task("sst2"), "train", args.data)
+    kept = set(cap(every, args.rows, CAP_SEED).row.tolist())
+    rows = zip(every.row.tolist(), every.texts[0], strict=True)
+    write_atomic(file, "".join(f"{text}\n" for row, text in rows if row not in kept))
+    return file
 
 
 def grid(args: argparse.Namespace, work: Path) -> str:
