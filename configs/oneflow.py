@@ -61,7 +61,9 @@ def get_config(which: str = "") -> ConfigDict:
         },
         "tinybert": {
             "student": recipes.start("huawei-noah/TinyBERT_General_4L_312D"),
-            "method": recipes.tinybert(stages_run=("joint",)),
+            "method": recipes.tinybert(
+                stages_run=("joint",), projection="per_layer", soft_weight=1 / task.outputs
+            ),
             "stages": {"joint": stage},
         },
     }

@@ -14,7 +14,8 @@ less (give a random one more: `--config.stages.intermediate.epochs=10`). It publ
 SST-2; the paper 0.926 on test (4 layers of 312, augmented data). Measured: benchmarks/RESULTS.md.
 
 The student starts from every N/M-th layer of the teacher. A thinner one starts from TinyBERT's
-general distillation, as in both documents, or from nothing:
+general distillation, as in both documents (a v2 checkpoint brings a projection for every layer,
+which --config.method.projection=per_layer keeps), or from nothing:
 
     --config.student.source=huawei-noah/TinyBERT_General_4L_312D
     --config.student.source=random --config.student.width=192 --config.student.heads=12

@@ -6,6 +6,7 @@ force stands in it, and --config.a.b=value overrides one.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -126,11 +127,38 @@ def checked(plain: dict[str, Any]) -> Config:
     config = section(Config, plain, "config")
     if config.baseline and config.alone is None:
         raise UserError("config.baseline is True, but config.alone, its plan, is missing.")
+    _check_rhythm(config)
+    _check_bert(config)
     _check_text(config)
     check_own(config)
     check_augment(config)
     check_bilstm(config)
     return config
+
+
+def _check_rhythm(config: Config) -> None:
+    """How often something is written."""
+    bounds = {
+        "log_steps": (config.log_steps >= 1, "at least 1"),
+        "ledger_steps": (config.ledger_steps >= 0, "0 (no ledger) or more"),
+        "checkpoint_minutes": (config.checkpoint_minutes >= 0, "0 (every dispatch) or more"),
+    }
+    for name, (fits, wanted) in bounds.items():
+        if not fits:
+            raise UserError(f"config.{name} is {getattr(config, name)}, and must be {wanted}.")
+
+
+def _check_bert(config: Config) -> None:
+    """A BERT's sizes and dropout, where they are given."""
+    about, where = config.start, config.start_key
+    if not isinstance(about, ModelConfig):
+        return
+    for name in ("layers", "width", "heads", "inner", "vocab"):
+        size = getattr(about, name)
+        if size is not None and size < 1:
+            raise UserError(f"{where}.{name} is {size}, and must be at least 1.")
+    if about.dropout is not None and not 0 <= about.dropout < 1:
+        raise UserError(f"{where}.dropout is {about.dropout}, and must be from 0 to below 1.")
 
 
 def _check_text(config: Config) -> None:
@@ -168,6 +196,8 @@ def _check_plan(plan: StagePlan, where: str) -> None:
         "epochs": (plan.epochs >= 1, "at least 1"),
         "batch_size": (plan.batch_size >= 1, "at least 1"),
         "learning_rate": (0 < plan.learning_rate < float("inf"), "above 0"),
+        "betas": (all(0 <= beta < 1 for beta in plan.betas), "two numbers from 0 to below 1"),
+        "epsilon": (0 < plan.epsilon < float("inf"), "above 0"),
         "warmup": (0 <= plan.warmup < 1, "a fraction of the steps, from 0 to below 1"),
         "weight_decay": (plan.weight_decay >= 0, "0 or more"),
         "clip": (plan.clip >= 0, "0 (no limit) or more"),
@@ -196,6 +226,7 @@ def _check_teacher(about: TeacherConfig) -> None:
     where, several = "config.teacher", len(about.others) + 1
     positive = all(0 < weight < float("inf") for weight in about.weights)
     wrong = {
+        f"{where}.margin is {about.margin}, and must be a number": not math.isfinite(about.margin),
         f"{where}.run is empty: name a teacher's run, or a file in {where}.logits": (
             not about.run and not about.logits
         ),

@@ -90,7 +90,9 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("run", help="a run folder, such as runs/teacher_sst2")
     parser.add_argument("--split", default="dev", help="of the run's task (dev)")
     parser.add_argument("--stage", help="one of the run's stages (the last)")
-    parser.add_argument("--data", help="a labelled file instead of a split: .tsv, .csv or .jsonl")
+    parser.add_argument(
+        "--data", help="a labelled file in the place of a split, of any format that data may have"
+    )
     parser.add_argument("--folder", help="where the task's files are now, if they have moved")
     parser.add_argument("--precision", help="float32 or bfloat16 (as in the run)")
     parser.add_argument("--json", action="store_true", help="print the JSON line only")

@@ -26,7 +26,7 @@ PATIENCE = 120
 CACHES = ("teacher", "tokens", "xla")
 """What lies in the cache folder: teachers' answers, word pieces, compiled programs."""
 OPTIONAL = {
-    "jieba": "Chinese words: pip install 'jaxdistill[zh]'",
+    "jieba": "Chinese words: pip install 'jieba>=0.42.1'",
     "torch": "tests compare with it",
     "transformers": "tests compare with it",
 }
@@ -107,7 +107,7 @@ def devices() -> list[Finding]:
     found = [Finding("devices", "ok", f"{count} x {kind} ({backend}){room}")]
     if backend == "cpu" and Path("/dev/nvidia0").exists():
         text = "there is an NVIDIA GPU, and JAX does not use it"
-        found.append(Finding("devices", "note", text, "pip install 'jaxdistill[cuda]'"))
+        found.append(Finding("devices", "note", text, "pip install 'jax[cuda13]'"))
     return found
 
 

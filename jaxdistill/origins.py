@@ -72,19 +72,20 @@ def find_checkpoint(
             f"one from it first; configs/teacher_sst2.py shows how."
         )
     alike = (found.shape.classes, found.regression) == (task.outputs, task.regression)
+    alike = alike and found.many in (None, task.many)
     if as_it_is and not alike:
         raise UserError(
             f"{where} is a classifier with {found.shape.classes} outputs ("
-            f"{', '.join(found.labels) or 'a regression'}), and {task.name} has "
-            f"{', '.join(task.labels) or 'a number to predict'}. What is scored as it is must "
-            f"have been trained for this task; configs/teacher_sst2.py shows how to train one."
+            f"{_labels(found.labels, found.many)}), and {task.name} has "
+            f"{_labels(task.labels, task.many)}. What is scored as it is must have been trained "
+            f"for this task; configs/teacher_sst2.py shows how to train one."
         )
     if not found.has_classifier:
         shape = dataclasses.replace(found.shape, classes=task.outputs)
         return dataclasses.replace(found, shape=shape)
     try:
         if not alike:
-            raise UserError(f"{found.shape.classes} outputs instead of {task.outputs}")
+            raise UserError("its outputs are of another kind or number")
         params = align_labels(found.params, found.labels, task.labels, notice)
     except UserError as error:
         if as_it_is:
@@ -94,9 +95,14 @@ def find_checkpoint(
             shape=dataclasses.replace(found.shape, classes=task.outputs),
             params={k: v for k, v in found.params.items() if k != "classifier"},
             has_classifier=False,
-            left_out=f"a classifier for other labels: {', '.join(found.labels) or 'a regression'}",
+            left_out=f"a classifier for other labels: {_labels(found.labels, found.many)}",
         )
     return dataclasses.replace(found, params=params)
+
+
+def _labels(names: tuple[str, ...], many: bool | None) -> str:
+    """Outputs in words."""
+    return (", ".join(names) or "a regression") + (", any number of them" if many else "")
 
 
 def origin_of(teacher: Run) -> str | None:
@@ -120,6 +126,7 @@ def _from_run(folder: Path, stage: str | None, notice: Notice) -> Pretrained:
         has_mlm="mlm" in run.params,
         labels=labels,
         regression=not labels and not run.headless,
+        many=None if run.headless else run.task.many,
         projection=run.extras["projection"] if run.description.method == GENERAL else None,
         tokenizer=folder / "tokenizer",
         origin=str(folder),

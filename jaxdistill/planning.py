@@ -34,20 +34,23 @@ def make_method(name: str, values: dict[str, Any]) -> Method:
     return method
 
 
-def check_rows(
-    method: Method, plans: Mapping[str, StagePlan], buckets: Sequence[int], rows: int
-) -> None:
-    """Raises UserError where the method does not fit what it is to train on.
-
-    Args:
-      buckets: widths of batches in tokens.
-      rows: of the train split.
-    """
+def check_widths(method: Method, buckets: Sequence[int]) -> None:
+    """Raises UserError where the method cannot train on batches of these widths in tokens."""
     if isinstance(method, Pkd):
         method.check_widths(buckets)
+
+
+def check_steps(
+    method: Method, plans: Mapping[str, StagePlan], rows_of: Callable[[str], int]
+) -> None:
+    """Raises UserError where a stage is too short for the method.
+
+    Args:
+      rows_of: that a stage trains on, those that were added to the train split with them.
+    """
     if isinstance(method, Theseus) and "replace" in plans:
         plan = plans["replace"]
-        method.check_steps(plan.epochs * -(-rows // plan.batch_size))
+        method.check_steps(plan.epochs * -(-rows_of("replace") // plan.batch_size))
 
 
 def make_stages(

@@ -5,8 +5,9 @@ that published settings carry over.
 
 Their alpha, temperature and beta go in as they were published; what comes out are the fields of Kd
 or Pkd. A mean over batch and classes is 1/C of ours, the mean over the batch of sums over classes.
-Where an original sums over the batch too (the PKD paper, torchdistill's regression), the whole loss
-is batch_size times ours, of which Adam sees nothing.
+Where an original sums over the batch too, its loss is batch_size times ours: of the PKD paper the
+whole, of which Adam sees nothing; of torchdistill's regression (C = 1) the teacher's term alone, so
+that soft_weight has to be multiplied by the batch size for the same.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ KD: dict[str, Callable[[int, float, float], ConfigDict]] = {
     "xiaopp123_v2": lambda C, a, T: _kd(1 - a, a, "probability_mse"),  # a 0
     "textbrewer_ce": lambda C, a, T: _kd(1.0, 0.0, "cross_entropy", T),  # T 4
     "textbrewer_mse": lambda C, a, T: _kd(1.0, 0.0, "logit_mse", T),
-    "torchdistill": lambda C, a, T: _kd(1 - a, a, "kl", T, squared=a > 0),
+    "torchdistill": lambda C, a, T: (
+        _kd(1.0, 1.0, "logit_mse") if C == 1 else _kd(1 - a, a, "kl", T, squared=a > 0)
+    ),
 }
 """A row for each implementation, of (classes, alpha, temperature). In comments: its defaults."""
 

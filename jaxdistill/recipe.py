@@ -20,7 +20,7 @@ import numpy as np
 
 from jaxdistill import mirror, processes
 from jaxdistill.augmenting import augment
-from jaxdistill.bench import Bench, material, of_tokens
+from jaxdistill.bench import Bench, material, of_tokens, train_table
 from jaxdistill.data.tasks import known_task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.views import write_view
@@ -35,7 +35,7 @@ from jaxdistill.methods.finetune import Finetune
 from jaxdistill.models.build import in_words
 from jaxdistill.origins import at_hand
 from jaxdistill.own_section import check_many, settled
-from jaxdistill.planning import check_rows, make_method, make_stages
+from jaxdistill.planning import check_steps, check_widths, make_method, make_stages
 from jaxdistill.precisions import settle
 from jaxdistill.preemption import Signals
 from jaxdistill.pretraining import check_words, with_vocabulary
@@ -84,7 +84,7 @@ def ensure_run(config: Config) -> dict[str, Any]:
         check_many(config, task)
         splits = read_splits(task, config.data, log.notice)
         same_data(folder, splits)
-        check_rows(method, config.stages, config.data.buckets, len(splits["train"].row))
+        check_widths(method, config.data.buckets)
         teaching = gather(config, task, taught_by, splits["train"], log)
         teacher = teaching.teacher
         texts = splits["train"].texts
@@ -122,8 +122,9 @@ def ensure_run(config: Config) -> dict[str, Any]:
         }
         augmented = tables.pop("augmented", None)
         check_words(method, start, tables["train"])
-        write_json(folder / "config.json", config.plain())
         bench = Bench(config, folder, task, tables, mesh, log, signals, augmented)
+        check_steps(method, config.stages, lambda stage: len(train_table(bench, stage).row))
+        write_json(folder / "config.json", config.plain())
         _announce(bench, start)
         if teacher:
             more["teacher"] = check_teachers(of_tokens(bench), teaching)

@@ -271,6 +271,7 @@ def tinybert(
     layer_map: tuple[int, ...] = (),
     projection: str = "shared",
     temperature: float = 1.0,
+    soft_weight: float = 1.0,
 ) -> ConfigDict:
     """config.method of tinybert, by default the paper's; see jaxdistill.methods.tinybert.TinyBert.
 

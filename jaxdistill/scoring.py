@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -214,7 +215,11 @@ def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
       logits: [N, C]; C = 1 is a regression.
       labels: [N] class numbers, or targets; or [N, C] of 0 and 1, where a logit above 0 says that
         a row has the label.
+
+    Where a logit is not finite every metric is NaN: an argmax would answer for a broken model.
     """
+    if not np.isfinite(logits).all():
+        return dict.fromkeys(score(np.zeros_like(logits), labels), math.nan)
     if logits.shape[1] == 1:
         predicted = logits[:, 0].astype(np.float64)
         loss = float(np.square(predicted - labels).mean())

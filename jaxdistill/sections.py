@@ -239,8 +239,12 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if origin is tuple:
-        return isinstance(value, tuple) and all(
-            _fits(item, typing.get_args(hint)[0]) for item in value
+        kinds = typing.get_args(hint)
+        long = kinds[-1] is not Ellipsis  # of a length of its own: tuple[float, float]
+        return (
+            isinstance(value, tuple)
+            and (not long or len(value) == len(kinds))
+            and all(_fits(item, kinds[0]) for item in value)
         )
     if origin is dict:
         return isinstance(value, dict)

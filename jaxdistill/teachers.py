@@ -16,6 +16,7 @@ from jaxdistill.config import checked
 from jaxdistill.data.tasks import Task
 from jaxdistill.errors import UserError
 from jaxdistill.models.sources import align_labels
+from jaxdistill.origins import origin_of
 from jaxdistill.own_section import carried, without_unlabelled
 from jaxdistill.runs import Run, is_run, open_run, write_predictions
 from jaxdistill.scoring import Forward, make_forward, score
@@ -134,6 +135,17 @@ def open_teacher(folder: Path, task: Task, notice: Callable[[str], None]) -> Run
     return replace(run, params=params, description=replace(run.description, labels=task.labels))
 
 
+def tell_origin(teacher: Run, source: str, notice: Callable[[str], None]) -> None:
+    """Says so where a finished teacher was not trained from config.teacher.source."""
+    origin = origin_of(teacher)
+    if origin != source:
+        notice(
+            f"the teacher {teacher.folder} is finished and taken as it is; it was trained from "
+            f"{origin or 'what it does not say'}, not from config.teacher.source={source}: for a "
+            f"teacher from there, give another --config.teacher.run"
+        )
+
+
 def check_vocabularies(ours: dict[str, int], teacher: Run) -> None:
     """Teacher and student read the same token ids, so their vocabularies must be the same."""
     theirs = teacher.tokenizer.get_vocab()
@@ -188,7 +200,7 @@ def gate(
     *,
     split: str = "dev",
     remedy: str = "Train the teacher longer or with another learning rate, or give another in "
-    "config.teacher.run.",
+    "config.teacher.run; to learn from this one nevertheless, set config.teacher.margin=-1.",
 ) -> None:
     """Raises UserError where a teacher's metrics on a split are those of a guess.
 
@@ -205,7 +217,7 @@ def gate(
         return
     if labels.ndim == 2:
         guess = _best_guess(labels)
-        if metrics["micro_f1"] <= guess + margin:
+        if not metrics["micro_f1"] > guess + margin:
             raise UserError(
                 f"The teacher {name} has a micro F1 of {metrics['micro_f1']:.4f} on {split}, where "
                 f"giving every text the same labels has {guess:.4f}; config.teacher.margin asks "
@@ -213,7 +225,7 @@ def gate(
             )
         return
     majority = float(np.bincount(labels).max() / len(labels))
-    if metrics["accuracy"] <= majority + margin:
+    if not metrics["accuracy"] > majority + margin:  # nor is NaN
         raise UserError(
             f"The teacher {name} has an accuracy of {metrics['accuracy']:.4f} on {split}, where "
             f"always saying the most frequent label has {majority:.4f}; config.teacher.margin asks "

@@ -26,7 +26,7 @@ from jaxdistill.runs import Run
 from jaxdistill.scoring import make_forward, score
 from jaxdistill.sections import Config, TeacherConfig
 from jaxdistill.teacher_cache import Question, Room, cached_answers, mix
-from jaxdistill.teachers import check_teacher, gate, open_teacher, score_on_dev
+from jaxdistill.teachers import check_teacher, gate, open_teacher, score_on_dev, tell_origin
 from jaxdistill.types import Taught
 
 SERVED = {"logits", "cls"}
@@ -69,6 +69,8 @@ def gather(
     others = [mirror.here(Path(each).expanduser()) for each in about.others]
     folders = [*([] if folder is None else [folder]), *others]
     opened = [open_teacher(each, task, log.notice) for each in folders]
+    if folder is not None and about.source:
+        tell_origin(opened[0], about.source, log.notice)
     for run in opened:
         if run.bert.shape.positions < config.data.buckets[-1]:
             raise UserError(

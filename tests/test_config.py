@@ -12,6 +12,7 @@ from jaxdistill.errors import UserError
 from jaxdistill.sections import section
 
 TEACHER = "--config=configs/teacher_sst2.py"
+STUDENT = "--config=configs/kd_sst2.py"
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,14 @@ def test_a_recipe_of_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
         ([TEACHER, "--config.version=2"], "config.version is 2"),
         ([TEACHER, "--config.stages.finetune.epochs=0"], "epochs is 0, and must be at least 1"),
         ([TEACHER, "--config.stages.finetune.warmup=10"], "warmup is 10.0, and must be a fraction"),
+        ([TEACHER, "--config.stages.finetune.betas=(0.9,)"], "betas is .0.9,., which is no tuple"),
+        ([TEACHER, "--config.stages.finetune.betas=(0.9,1.0)"], "two numbers from 0 to below 1"),
+        ([TEACHER, "--config.stages.finetune.epsilon=0"], "epsilon is 0.0, and must be above 0"),
+        ([TEACHER, "--config.model.dropout=1.0"], "config.model.dropout is 1.0, and must be from"),
+        ([STUDENT, "--config.student.layers=-2"], "student.layers is -2, and must be at least 1"),
+        ([STUDENT, "--config.teacher.margin=nan"], "margin is nan, and must be a number"),
+        ([TEACHER, "--config.log_steps=0"], "config.log_steps is 0, and must be at least 1"),
+        ([TEACHER, "--config.ledger_steps=-1"], "ledger_steps is -1, and must be 0"),
     ],
 )
 def test_what_is_not_understood_is_said(words, said):

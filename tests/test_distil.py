@@ -299,6 +299,9 @@ def test_the_gate_by_hand():
     gate({"pearson": 0.1}, np.array([0.5, 1.0]), 0.02, "t")
     with pytest.raises(UserError, match="Pearson"):
         gate({"pearson": float("nan")}, np.array([0.5, 1.0]), 0.02, "t")
+    with pytest.raises(UserError, match="nan.*margin=-1"):
+        gate({"accuracy": float("nan")}, labels, 0.02, "t")
+    gate({"accuracy": 0.1}, labels, -1.0, "t")
 
 
 def test_what_config_teacher_run_names(tmp_path, request, monkeypatch):

@@ -114,7 +114,7 @@ def test_it_is_tinyberts_intermediate_loss_without_heads():
     teacher = Bert(SHAPE)
     fields = {"layer_map": (2,), "projection": "per_layer"}
     general = General(**fields)
-    tinybert = TinyBert(stages_run=("intermediate",), temperature=1.0, **fields)
+    tinybert = TinyBert(stages_run=("intermediate",), temperature=1.0, soft_weight=1.0, **fields)
     params = {
         "student": random_params(small),
         "teacher": random_params(SHAPE),

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from jaxdistill.errors import UserError
 from jaxdistill.models.bert import Bert, BertShape
-from jaxdistill.models.hfconfig import labels_from_config, read_config
+from jaxdistill.models.hfconfig import head_from_config, read_config
 from jaxdistill.models.hftable import expected
 from jaxdistill.models.huggingface import (
     config_from_shape,
@@ -261,7 +261,7 @@ def test_config_there_and_back():
     shape = replace(SHAPE, activation="relu", norm_epsilon=1e-5, segments=3, head_dropout=0.3)
     config = json.loads(json.dumps(config_from_shape(shape, ("no", "maybe", "yes"))))
     assert shape_from_config(config, 3) == shape
-    assert labels_from_config(config, 3) == (("no", "maybe", "yes"), False)
+    assert head_from_config(config, 3) == (("no", "maybe", "yes"), False, False)
     assert config["label2id"] == {"no": 0, "maybe": 1, "yes": 2}
 
 
@@ -269,7 +269,7 @@ def test_a_regressions_config():
     shape = replace(SHAPE, classes=1)
     config = config_from_shape(shape, ())
     assert config["problem_type"] == "regression"
-    assert labels_from_config(config, 1) == ((), True)
+    assert head_from_config(config, 1) == ((), True, False)
     with pytest.raises(UserError, match="2 label names"):
         config_from_shape(SHAPE, ("a", "b"))
 
@@ -278,7 +278,7 @@ def test_keys_that_old_files_leave_out():
     assert shape_from_config(CONFIG, 3) == replace(SHAPE, positions=512)
     old = {k: v for k, v in CONFIG.items() if k != "model_type"}
     assert shape_from_config(old, 3) == replace(SHAPE, positions=512)
-    assert labels_from_config(CONFIG, 2) == (("LABEL_0", "LABEL_1"), False)
+    assert head_from_config(CONFIG, 2) == (("LABEL_0", "LABEL_1"), False, None)
     dropping = {"hidden_dropout_prob": 0.2, "classifier_dropout": None}
     assert shape_from_config(CONFIG | dropping, 3).head_dropout == 0.2
     assert shape_from_config(CONFIG | {"classifier_dropout": 0.0}, 3).head_dropout == 0.0
@@ -323,13 +323,13 @@ def test_all_that_is_wrong_with_a_config_is_in_one_error():
         ({"id2label": {"0": "a", "1": "a"}}, 2, "each differently"),
         ({"id2label": {"1": "a", "2": "b"}}, 2, "must name 0 to 1"),
         ({"id2label": ["a", "b"]}, 2, "no table"),
-        ({"problem_type": "multi_label_classification"}, 2, "multi_label_classification"),
+        ({"problem_type": "token_classification"}, 2, "multi_label_classification, regression"),
         ({"problem_type": "regression"}, 2, "2 outputs"),
     ],
 )
 def test_labels_that_do_not_fit_their_classifier(config, classes, said):
     with pytest.raises(UserError, match=said):
-        labels_from_config(config, classes)
+        head_from_config(config, classes)
 
 
 # folders
@@ -417,7 +417,7 @@ def test_saving_over_an_old_export_and_without_a_tokenizer(tmp_path):
     assert not (tmp_path / "x").exists()
     for labels in (("a", "b", "c"), ("x", "y", "z")):
         save_huggingface(source, PARAMS, SHAPE, labels, source)  # into the tokenizer's own folder
-        assert labels_from_config(read_config(source), 3)[0] == labels
+        assert head_from_config(read_config(source), 3).labels == labels
 
 
 def test_shards_bfloat16_and_pickles(tmp_path):

@@ -206,6 +206,11 @@ def test_torchdistill_leaves_t_squared_out_without_alpha():
     assert (plain.temperature_squared, plain.soft_weight, plain.hard_weight) == (False, 1.0, 0.0)
 
 
+def test_torchdistills_regression_weighs_label_and_teacher_alike():
+    number = presets.kd("torchdistill", classes=1, alpha=0.9, temperature=T)
+    assert (number.soft_weight, number.hard_weight, number.temperature_squared) == (1.0, 1.0, False)
+
+
 # ---- the stage
 
 
@@ -259,6 +264,12 @@ def test_the_whole_student_moves_and_nothing_else():
     (stage,) = kd().stages(Fixed(), Fixed())
     assert stage.trains("student/embeddings/word/embedding")
     assert not stage.trains("extras/projection/kernel")
+
+
+@pytest.mark.parametrize("name", ["soft_weight", "hard_weight"])
+def test_a_weight_may_grow_from_0(name):
+    none = {"soft_weight": 0.0, "hard_weight": 0.0}
+    assert len(kd(**none, **{f"{name}_end": 1.0}).stages(Fixed(), Fixed())) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxdistill import metrics
+from jaxdistill.scoring import score
 
 TOLERANCE = 1e-9
 
@@ -135,6 +136,20 @@ def test_pearson_neither_over_nor_underflows(scale: float) -> None:
 def test_nan_stays_nan() -> None:
     result = metrics.regression([1.0, math.nan, 3.0], [1.0, 2.0, 3.0])
     assert all(math.isnan(value) for value in result.values())
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array([0, 0, 1]), np.array([[0, 1], [1, 1], [0, 0]]), np.array([0.5, 1.0, 2.0])]
+)
+def test_a_logit_that_is_not_finite_leaves_no_metric(labels: np.ndarray) -> None:
+    """An argmax over NaN is class 0, which would be right for most rows here."""
+    logits = np.zeros((3, 1 if labels.dtype.kind == "f" else 2), np.float32)
+    names = set(score(logits, labels))
+    for bad in (math.nan, math.inf):
+        logits[1, 0] = bad
+        found = score(logits, labels)
+        assert set(found) == names
+        assert all(math.isnan(value) for value in found.values())
 
 
 def test_matthews_of_many_rows_does_not_overflow() -> None:

@@ -409,7 +409,11 @@ def test_kd_and_tinybert_of_sets_of_labels():
     hard = (np.logaddexp(0, Z.astype(float)) - Z * Y).mean()
     assert float(terms["hard"]) == pytest.approx(0.3 * hard, rel=1e-5)
     tinybert = TinyBert(
-        stages_run=("prediction",), layer_map=(), projection="shared", temperature=2
+        stages_run=("prediction",),
+        layer_map=(),
+        projection="shared",
+        temperature=2,
+        soft_weight=1.0,
     )
     p, on = 1 / (1 + np.exp(-T.astype(float) / 2)), Z.astype(float) / 2
     wanted = (np.logaddexp(0, on) - on * p).mean(1)

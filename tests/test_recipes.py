@@ -24,7 +24,7 @@ from jaxdistill.preemption import Signals
 from jaxdistill.recipe import ensure_run
 from jaxdistill.runs import open_run
 from jaxdistill.starts import make_start, make_twin
-from jaxdistill.teachers import open_teacher
+from jaxdistill.teachers import open_teacher, tell_origin
 from jaxdistill.trees import flatten
 
 SHAPE = dataclasses.replace(tiny.SHAPE, layers=4, initial_std=0.1)
@@ -173,6 +173,15 @@ def starting(config, teacher):
     run = open_teacher(teacher, SST2, said.append)
     start = make_start(config, SST2, run, (), teacher, said.append)
     return run, start, make_twin(config, SST2, run, start, said.append), said
+
+
+def test_a_teacher_that_was_trained_from_elsewhere_is_told(teacher, checkpoint):
+    said = []
+    run = open_teacher(teacher, SST2, said.append)
+    tell_origin(run, str(checkpoint), said.append)
+    assert said == []
+    tell_origin(run, "bert-wwm", said.append)
+    assert f"trained from {checkpoint}, not from config.teacher.source=bert-wwm" in said[0]
 
 
 def same(params, expected, rows):

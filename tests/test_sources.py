@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from jaxdistill.data.tasks import OWN
 from jaxdistill.errors import UserError
 from jaxdistill.models.bert import Bert, BertShape, initial_params
 from jaxdistill.models.hftable import expected
 from jaxdistill.models.hub import is_hub_name
 from jaxdistill.models.huggingface import config_from_shape, to_huggingface
 from jaxdistill.models.sources import align_labels, complete, load_pretrained
+from jaxdistill.origins import find_checkpoint
 
 SHAPE = BertShape(vocab=20, width=8, layers=2, heads=2, inner=12, classes=3, positions=16)
 NAMES = ("entailment", "neutral", "contradiction")
@@ -89,6 +91,24 @@ def test_a_classifier_of_other_outputs_is_left_out_and_said(classifier):
     assert said == [f"new classifier [8, 2]: {classifier} has one of 3 outputs"]
     assert params["classifier"]["kernel"].shape == (8, 2)
     same(params["layers"], PARAMS["layers"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "fits_one", "fits_many"),
+    [(None, True, True), ("single_label", True, False), ("multi_label", False, True)],
+)
+def test_a_classifier_fits_tasks_of_its_kind(kind, fits_one, fits_many, tmp_path):
+    """One label for a text, or any number: the softmax of one is not the sigmoid of the other."""
+    problem = kind and f"{kind}_classification"
+    folder = str(write(tmp_path / "x", to_huggingface(PARAMS, SHAPE), problem_type=problem))
+    one = replace(OWN, labels=NAMES)
+    for task, fits in ((one, fits_one), (replace(one, many=True), fits_many)):
+        found = find_checkpoint(folder, "config.model", task, print, as_it_is=False)
+        assert found.has_classifier == fits
+        assert ("other labels: entailment" in found.left_out) != fits
+        if not fits:
+            with pytest.raises(UserError, match=r"any number of them.*must have been trained for"):
+                find_checkpoint(folder, "config.model", task, print, as_it_is=True)
 
 
 def test_a_head_of_another_task_is_left_out(tmp_path):

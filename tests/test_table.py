@@ -43,6 +43,7 @@ TINYBERT = {
     "layer_map": (),
     "projection": "per_layer",
     "temperature": 1.0,
+    "soft_weight": 1.0,
 }
 THESEUS = {"rate": 0.5, "slope": 0.0, "predecessor_dropout": False}
 

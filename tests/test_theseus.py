@@ -22,6 +22,7 @@ from jaxdistill.methods.finetune import Finetune
 from jaxdistill.methods.theseus import Theseus, mixed_logits
 from jaxdistill.models.bert import Bert, initial_params
 from jaxdistill.optimizer import make_optimizer
+from jaxdistill.planning import check_steps
 from jaxdistill.trees import flatten, merge, partition
 from jaxdistill.types import Progress, StagePlan
 
@@ -67,6 +68,13 @@ def test_a_rate_that_never_reaches_1_is_refused():
     with pytest.raises(UserError, match=r"reaches 1 at step 100, and the stage replace has 99"):
         rising.check_steps(99)
     theseus().check_steps(1)  # a constant rate has a second stage
+    plan = recipes.plan(epochs=3, learning_rate=1e-3, batch_size=8)
+    plans = {"replace": StagePlan(**plan.to_dict())}
+    asked = []
+    check_steps(rising, plans, lambda stage: asked.append(stage) or 257)  # 33 batches an epoch
+    assert asked == ["replace"]
+    with pytest.raises(UserError, match="the stage replace has 96"):
+        check_steps(rising, plans, lambda stage: 256)
 
 
 def test_rate_0_is_the_predecessor_and_rate_1_the_successor():

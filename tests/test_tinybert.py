@@ -21,7 +21,11 @@ from jaxdistill.types import Batch, Outputs, Progress
 RNG = np.random.default_rng(0)
 PROGRESS = Progress(jnp.int32(0), jnp.float32(0))
 METHOD = TinyBert(
-    stages_run=("intermediate", "prediction"), layer_map=(), projection="shared", temperature=1.0
+    stages_run=("intermediate", "prediction"),
+    layer_map=(),
+    projection="shared",
+    temperature=1.0,
+    soft_weight=1.0,
 )
 
 
@@ -256,6 +260,21 @@ def test_a_student_with_other_heads_is_refused():
     ours, teacher, _, _ = models(heads=4)
     with pytest.raises(UserError, match="4 attention heads and the teacher 2.*heads=2"):
         METHOD.stages(ours, teacher)
+
+
+def test_the_prediction_stage_reads_logits_alone():
+    """Other heads, layers that do not map, no hidden states of the teacher: it takes them all."""
+    ours, teacher, params, frozen = models(heads=4, layers=3)
+    batch = tiny_batch()
+    alone = dataclasses.replace(METHOD, stages_run=("prediction",), soft_weight=0.5)
+    assert alone.extras(jax.random.key(0), ours, teacher) == {}
+    loss = alone.stages(ours, teacher)[0].loss
+    half, _ = loss(params, frozen, batch, jax.random.key(0), PROGRESS)
+    whole = dataclasses.replace(alone, soft_weight=1.0).stages(ours, teacher)[0].loss
+    twice, _ = whole(params, frozen, batch, jax.random.key(0), PROGRESS)
+    assert float(half) == float(twice) / 2 > 0
+    with pytest.raises(UserError, match="soft_weight is 0"):
+        dataclasses.replace(alone, soft_weight=0.0).stages(ours, teacher)
 
 
 def test_an_unknown_stage_or_projection_is_refused():

@@ -97,7 +97,8 @@ class Kd:
         Raises UserError where fields contradict each other or the task.
         """
         self.check(student)
-        if not (self.soft_weight or self.soft_weight_end or self.hard_weight):
+        weights = (self.soft_weight, self.soft_weight_end, self.hard_weight, self.hard_weight_end)
+        if not any(weights):
             raise UserError(
                 "config.method.soft_weight and hard_weight are 0, so that there is nothing to "
                 "learn. Give one of them a weight, such as soft_weight=1."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from jaxdistill.methods.layers import explicit_map, uniform_map
 from jaxdistill.methods.projection import initial_projection
 from jaxdistill.methods.taught import needed, taught
 from jaxdistill.trees import merge
-from jaxdistill.types import Batch, Metrics, Outputs, Params, Progress, Stage, States
+from jaxdistill.types import Batch, Metrics, Outputs, Params, Progress, Stage, States, Taught
 
 if TYPE_CHECKING:
     from jaxdistill.types import Array
@@ -52,27 +53,39 @@ class TinyBert:
     code), or "per_layer" (its v2 checkpoints). Never part of the student."""
     temperature: float
     """Of the prediction loss, on both sides; 1 in the paper."""
+    soft_weight: float
+    """Of the prediction loss, a mean over examples of sums over classes. 1/C gives the original
+    code's mean over both, which matters in the joint stage, where it is summed with others."""
 
     def extras(self, rng: Any, student: Any, teacher: Any) -> Params:
         """{"projection": {"kernel" [D, D'] or [M+1, D, D'], "bias" [D'] or [M+1, D']}}.
 
-        The identity where the widths are equal; else normal with the student's initial_std.
+        The identity where the widths are equal; else normal with the student's initial_std. Nothing
+        where no stage that runs reads it.
         """
+        if not self._matches:
+            return {}
         return drawn_projection(self.projection, rng, student, teacher)
 
     def stages(self, student: Any, teacher: Any) -> tuple[Stage, ...]:
         """The stages that stages_run names.
 
-        Raises UserError where head counts differ, or the layers do not map.
+        Raises UserError where states are matched and head counts differ, or the layers do not map.
         """
-        needed(teacher, "hidden states and attention scores")
         known = dict.fromkeys(self.stages_run)
         if not known or any(name not in STAGES for name in known):
             raise UserError(
                 f"config.method.stages_run is {self.stages_run}; it names some of "
                 f"{', '.join(STAGES)}."
             )
-        chosen = matched_layers(self.layer_map, student, teacher)
+        if not 0 < self.soft_weight < math.inf:
+            raise UserError(
+                f"config.method.soft_weight is {self.soft_weight:g}, and must be above 0."
+            )
+        chosen: tuple[int, ...] = ()
+        if self._matches:
+            needed(teacher, "hidden states and attention scores")
+            chosen = matched_layers(self.layer_map, student, teacher)
 
         def intermediate(
             params: Params, ours: Outputs, theirs: Outputs, batch: Batch
@@ -86,13 +99,13 @@ class TinyBert:
             theirs = taught(teacher, params, batch)
             rngs = {"dropout": rng}
             ours = student.apply({"params": params["student"]}, batch, train=True, rngs=rngs)
-            soft = mean(self._soft(ours.logits, theirs.logits, batch.labels), batch.weight)
+            soft = self._prediction(ours, theirs, batch)
             return soft, {"soft": soft}
 
         def joint(
             params: Params, ours: Outputs, theirs: Outputs, batch: Batch
         ) -> dict[str, jax.Array]:
-            soft = mean(self._soft(ours.logits, theirs.logits, batch.labels), batch.weight)
+            soft = self._prediction(ours, theirs, batch)
             return intermediate(params, ours, theirs, batch) | {"soft": soft}
 
         made = {
@@ -113,6 +126,16 @@ class TinyBert:
             ),
         }
         return tuple(made[name] for name in known)
+
+    @property
+    def _matches(self) -> bool:
+        """Whether a stage that runs matches hidden states and scores."""
+        return any(name != "prediction" for name in self.stages_run)
+
+    def _prediction(self, ours: Outputs, theirs: Outputs | Taught, batch: Batch) -> jax.Array:
+        """[], the weighted prediction loss."""
+        soft = self._soft(ours.logits, theirs.logits, batch.labels)
+        return self.soft_weight * mean(soft, batch.weight)
 
     def _soft(self, ours: Array, theirs: Array, labels: Array) -> jax.Array:
         """[B]; of the labels only the kind is read: [B, C] where a row has any number of them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxdistill.errors import UserError
 from jaxdistill.models.bert import ACTIVATIONS, BertShape
@@ -152,8 +152,22 @@ def headless_config(shape: BertShape, architecture: str) -> dict[str, Any]:
     }
 
 
-def labels_from_config(config: Mapping[str, Any], classes: int) -> tuple[tuple[str, ...], bool]:
-    """-> (names of a classifier's outputs in order, whether it is a regression).
+KINDS = ("single_label_classification", "multi_label_classification")
+"""What problem_type may say of a classifier with two outputs or more."""
+
+
+class Head(NamedTuple):
+    """What a classifier's outputs stand for."""
+
+    labels: tuple[str, ...]
+    """Their names in order; () of a regression."""
+    regression: bool
+    many: bool | None
+    """Whether a text may have any number of the labels; None where the config does not say."""
+
+
+def head_from_config(config: Mapping[str, Any], classes: int) -> Head:
+    """What problem_type and id2label say of a classifier.
 
     A regression (problem_type, or one output) has no names. Without id2label, the format's own
     LABEL_0, LABEL_1 ... are given.
@@ -162,8 +176,8 @@ def labels_from_config(config: Mapping[str, Any], classes: int) -> tuple[tuple[s
       classes: the outputs that the classifier in the weight file has.
 
     Raises:
-      UserError: id2label does not number the outputs from 0, or the head is of a kind that gives
-        one row more than one label or several numbers.
+      UserError: id2label does not number the outputs from 0, or the head is of another kind, such
+        as one of several numbers.
     """
     kind = config["problem_type"] if "problem_type" in config else None
     if kind == "regression" or classes == 1:
@@ -172,14 +186,15 @@ def labels_from_config(config: Mapping[str, Any], classes: int) -> tuple[tuple[s
                 f"config.json says problem_type {kind!r} and the classifier has {classes} outputs; "
                 "supported are a regression of 1 and a classification of 2 or more."
             )
-        return (), True
-    if kind not in (None, "single_label_classification"):
+        return Head((), regression=True, many=False)
+    if kind not in (None, *KINDS):
         raise UserError(
             f"config.json says problem_type {kind!r}, which is not supported; supported: "
-            "single_label_classification, regression."
+            f"{', '.join(KINDS)}, regression."
         )
+    many = None if kind is None else kind == KINDS[1]
     if "id2label" not in config:
-        return tuple(f"LABEL_{i}" for i in range(classes)), False
+        return Head(tuple(f"LABEL_{i}" for i in range(classes)), regression=False, many=many)
     try:
         names = {int(k): str(v) for k, v in config["id2label"].items()}
     except (AttributeError, ValueError) as error:
@@ -189,7 +204,7 @@ def labels_from_config(config: Mapping[str, Any], classes: int) -> tuple[tuple[s
             f"config.json's id2label names {names}, but the classifier in the weight file has "
             f"{classes} outputs: it must name 0 to {classes - 1}, each differently."
         )
-    return tuple(names[i] for i in range(classes)), False
+    return Head(tuple(names[i] for i in range(classes)), regression=False, many=many)
 
 
 def _refuse_other_models(config: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxdistill.errors import UserError
 from jaxdistill.models.bert import Bert, BertShape, initial_params
-from jaxdistill.models.hfconfig import labels_from_config, read_config, shape_from_config
+from jaxdistill.models.hfconfig import head_from_config, read_config, shape_from_config
 from jaxdistill.models.hub import TOKENIZER_FILES, download, is_hub_name
 from jaxdistill.models.huggingface import from_huggingface
 from jaxdistill.models.tensorfiles import WEIGHTS, read_tensors, sha256, weight_files
@@ -38,6 +38,8 @@ class Pretrained:
     """The classifier's names in the order of its logits; () without one and for a regression."""
     regression: bool
     """Whether the source's own classifier gives a number."""
+    many: bool | None
+    """Whether it gives a text any number of its labels; None where the source does not say."""
     projection: Mapping[str, np.ndarray] | None
     """TinyBERT's, as Converted.projection."""
     tokenizer: Path
@@ -79,18 +81,16 @@ def load_pretrained(source: str, *, classes: int | None) -> Pretrained:
         params, projection, absent = from_huggingface(tensors, shape)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
-    labels: tuple[str, ...] = ()
-    regression = False
-    if outputs is not None:
-        labels, regression = labels_from_config(config, outputs)
+    about = None if outputs is None else head_from_config(config, outputs)
     return Pretrained(
         shape=shape,
         params=params,
         has_classifier="classifier" not in absent,
         has_pooler="pooler" not in absent,
         has_mlm="mlm" not in absent,
-        labels=labels,
-        regression=regression,
+        labels=about.labels if about else (),
+        regression=bool(about and about.regression),
+        many=about.many if about else None,
         projection=projection,
         tokenizer=folder,
         origin=source,

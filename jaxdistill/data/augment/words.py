@@ -72,7 +72,7 @@ def _jieba() -> Any:
     except ImportError as error:
         raise UserError(
             "Chinese words are cut by the package jieba, which is not installed. Install it (pip "
-            "install 'jaxdistill[zh]'), or set config.augment.words=characters and "
+            "install 'jieba>=0.42.1'), or set config.augment.words=characters and "
             "config.augment.tagger=contexts."
         ) from error
     jieba.setLogLevel(logging.ERROR)
