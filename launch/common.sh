@@ -11,9 +11,6 @@ fail() {
   exit 2
 }
 
-# The comment at the top of the script.
-usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "launch/$(basename "$0")"; }
-
 # parse "FLAGS WITH A VALUE" "SWITCHES" ARGUMENT...: --tasks-per-node 4, or with =, sets the variable
 # tasks_per_node; a switch is set to yes; `rest` gets what follows --. What a dry run prints goes to
 # descriptor 3, the output as it is now, also where a command's own output is caught.

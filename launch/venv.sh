@@ -3,6 +3,9 @@
 
 say() { printf '%s: %s\n' "launch/$(basename "$0")" "$*" >&2; }
 
+# The comment at the top of the script.
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "launch/$(basename "$0")"; }
+
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
 venv=.venv/bin/python

@@ -83,7 +83,7 @@ def test_words_survive_the_shell_that_reads_a_dry_run(fakes):
     assert seen.stdout.split("\0")[-len(AWKWARD) - 1 : -1] == AWKWARD
 
 
-@pytest.mark.parametrize("script", "local slurm tpu_vm gke install worker".split())
+@pytest.mark.parametrize("script", "local slurm tpu_vm gke install worker quickstart test".split())
 def test_help(script, fakes):
     done = fakes.launch(f"{script}.sh", "--help")
     assert done.returncode == 0 and done.stderr == ""

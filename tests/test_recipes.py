@@ -175,7 +175,7 @@ def starting(config, teacher):
     return run, start, make_twin(config, SST2, run, start, said.append), said
 
 
-def test_a_teacher_that_was_trained_from_elsewhere_is_told(teacher, checkpoint):
+def test_a_teacher_that_was_trained_from_elsewhere_is_told(theseus, teacher, checkpoint):
     said = []
     run = open_teacher(teacher, SST2, said.append)
     tell_origin(run, str(checkpoint), said.append)

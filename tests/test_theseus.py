@@ -71,10 +71,10 @@ def test_a_rate_that_never_reaches_1_is_refused():
     plan = recipes.plan(epochs=3, learning_rate=1e-3, batch_size=8)
     plans = {"replace": StagePlan(**plan.to_dict())}
     asked = []
-    check_steps(rising, plans, lambda stage: asked.append(stage) or 257)  # 33 batches an epoch
+    check_steps(rising, plans, lambda stage: asked.append(stage) or 265)  # 34 batches an epoch
     assert asked == ["replace"]
-    with pytest.raises(UserError, match="the stage replace has 96"):
-        check_steps(rising, plans, lambda stage: 256)
+    with pytest.raises(UserError, match="the stage replace has 99"):
+        check_steps(rising, plans, lambda stage: 264)
 
 
 def test_rate_0_is_the_predecessor_and_rate_1_the_successor():
