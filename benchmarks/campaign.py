@@ -9,7 +9,9 @@ and after a SIGTERM or a crash the same command goes on. All methods of a seed l
 teacher, which starts from CHECKPOINT; so does their twin, from its first layers, on labels alone.
 Where --teachers is given the teacher is not trained, but RUNS/<seed>/teacher, which is finished.
 "kd_unseen" is KD on the train rows beyond --rows too, for the teacher alone to label, in about as
-many steps: what soft labels are worth on texts that the teacher was not trained on.
+many steps: what soft labels are worth on texts that the teacher was not trained on. "cut" and
+"kd_cut" are the student alone and KD again, but from every second layer of the fine-tuned teacher,
+as TinyBERT's student is: what the start is worth.
 
 Nothing is tuned: one learning rate, batch size and precision for all. Dev is scored every 250 steps
 and the best is reported, chosen on the very rows that it is reported on. The grid tunes KD and PKD
@@ -80,6 +82,9 @@ def plans(epochs: int, unseen: Path | None = None) -> dict[str, Plan]:
         "tinybert": Plan("tinybert", {"intermediate": 2 * epochs, "prediction": after}, {}),
         "theseus": Plan("theseus", {"replace": epochs, "successor": after}, {}),
     }
+    cut = {"student.source": "teacher", "student.pick": "skip"}
+    found["cut"] = Plan("kd", {"kd": epochs}, {**kd(0.0, 1.0), **cut})
+    found["kd_cut"] = Plan("kd", {"kd": epochs}, {**kd(0.5, 10.0), **cut})
     if unseen:
         more = {"augment.name": "text", "augment.text": unseen}
         found["kd_unseen"] = Plan("kd", {"kd": 1}, {**kd(0.5, 10.0), **more})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -14,6 +15,9 @@ from jaxdistill.files import cache_folder
 MEETING = ("--coordinator", "--processes", "--process")
 Meeting = tuple[str, int, int]
 """HOST:PORT of process 0, how many processes there are, the number of this one."""
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What a disk that is full or not to be written says."""
 
 _joined = False
 """Whether this is one of several processes."""
@@ -36,7 +40,13 @@ def run(verb: Callable[[list[str]], None], argv: list[str]) -> int:
     except Preempted as stop:
         _say(f"{stop}; everything is saved. The same command goes on from here.")
         return EXIT_PREEMPTED
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK:
+            _say(
+                f"error: {error.filename or 'A file'}: {error.strerror}. Make room there or change "
+                f"its permissions; the same command goes on from what is saved."
+            )
+            return _ended(EXIT_USER_ERROR)
         if not _joined:
             raise
         traceback.print_exc()

@@ -32,6 +32,9 @@ from jaxdistill.types import StagePlan
 
 VERSION = 1
 """Of the config's fields; a file of another version is refused."""
+OPTIMIZERS = ("adamw", "adam", "adadelta", "bertadam")
+SCHEDULES = ("linear", "polynomial", "constant")
+PRECISIONS = ("float32", "bfloat16", "float16")
 ADVERSARIES = ("none", "fgm", "pgd")
 SCOPES = ("table", "tokens")
 
@@ -196,11 +199,14 @@ def _check_plan(plan: StagePlan, where: str) -> None:
         "epochs": (plan.epochs >= 1, "at least 1"),
         "batch_size": (plan.batch_size >= 1, "at least 1"),
         "learning_rate": (0 < plan.learning_rate < float("inf"), "above 0"),
+        "optimizer": (plan.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
+        "schedule": (plan.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
+        "precision": (plan.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
         "betas": (all(0 <= beta < 1 for beta in plan.betas), "two numbers from 0 to below 1"),
         "epsilon": (0 < plan.epsilon < float("inf"), "above 0"),
         "warmup": (0 <= plan.warmup < 1, "a fraction of the steps, from 0 to below 1"),
         "weight_decay": (plan.weight_decay >= 0, "0 or more"),
-        "clip": (plan.clip >= 0, "0 (no limit) or more"),
+        "clip": (0 <= plan.clip < float("inf"), "0 (no limit) or more"),
         "eval_steps": (plan.eval_steps >= 0, "0 (every epoch) or more"),
         "accumulate": (
             plan.accumulate >= 1 and plan.batch_size % max(plan.accumulate, 1) == 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -149,9 +150,14 @@ class Lock:
                 f"{path} cannot be locked: {error.strerror}. The file system of the run folder "
                 f"must support flock; choose a folder on another disk."
             ) from error
-        file.truncate(0)
-        file.write(f"pid {os.getpid()}\nhost {socket.gethostname()}\n")
-        file.flush()
+        try:
+            file.truncate(0)
+            file.write(f"pid {os.getpid()}\nhost {socket.gethostname()}\n")
+            file.flush()
+        except OSError as error:
+            with contextlib.suppress(OSError):  # it would write once more
+                file.close()
+            raise UserError(f"{path} cannot be written: {error.strerror}. Make room.") from error
         self._file = file
         return self
 

@@ -124,10 +124,11 @@ def same_data(folder: Path, splits: Mapping[str, Examples]) -> None:
     changed = [name for name in found if found[name] != before.get(name)]
     if changed:
         name = changed[0]
+        then = f"{before[name]['rows']:,} then" if name in before else "no such file then"
         raise UserError(
             f"The {name} rows are not those that {folder} was started with: {found[name]['rows']:,}"
-            f" rows now and {before[name]['rows']:,} then, or other texts or labels. Put the old "
-            f"file back, or use another --workdir."
+            f" rows now and {then}, or other texts or labels. Put the old file back, or use "
+            f"another --workdir."
         )
 
 

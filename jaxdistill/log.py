@@ -73,7 +73,8 @@ class RunLog:
     def truncate(self, stage: str, step: int) -> None:
         """Forgets what came after a resume point, so that the resumed run writes it again.
 
-        Drops this stage's lines beyond `step` (-1: all of them), all lines of stages that came
+        Drops this stage's lines beyond `step` (-1: all of them) and the ledger's of `step` itself,
+        which is entered before the step is made, all lines of stages that came
         after it, and a last line that a kill left half written. TensorBoard is told the same.
         """
         if self.folder is None:
@@ -87,7 +88,8 @@ class RunLog:
             kept = [
                 r
                 for r in records
-                if r["stage"] not in later and (r["stage"] != stage or r["step"] <= step)
+                if r["stage"] not in later
+                and (r["stage"] != stage or r["step"] <= step - (r["kind"] == "ledger"))
             ]
             write_atomic(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept))
             for name in sorted(later):

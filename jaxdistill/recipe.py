@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,8 +23,7 @@ from jaxdistill.bench import Bench, material, of_tokens, train_table
 from jaxdistill.data.tasks import known_task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.views import write_view
-from jaxdistill.errors import UserError
-from jaxdistill.files import Lock, read_json, write_json
+from jaxdistill.files import Lock, read_json
 from jaxdistill.general import distil
 from jaxdistill.inputs import make_split, read_splits, same_data
 from jaxdistill.log import RunLog
@@ -38,10 +36,11 @@ from jaxdistill.own_section import check_many, settled
 from jaxdistill.planning import check_steps, check_widths, make_method, make_stages
 from jaxdistill.precisions import settle
 from jaxdistill.preemption import Signals
+from jaxdistill.preparing import begin, same_config, started
 from jaxdistill.pretraining import check_words, with_vocabulary
 from jaxdistill.running import read_report, run_stages, save_report
 from jaxdistill.runs import WORDS, copy_tokenizer
-from jaxdistill.sections import NOT_THE_RUN, Config
+from jaxdistill.sections import Config
 from jaxdistill.sharding import check_batch_size, make_mesh, own_mesh
 from jaxdistill.starts import Start, make_start, make_twin
 from jaxdistill.teachers import check_vocabularies, teacher_config
@@ -65,12 +64,15 @@ def ensure_run(config: Config) -> dict[str, Any]:
     values = dict(config.method)
     name = values.pop("name")
     method = make_method(name, values)
-    for stage, plan in config.stages.items():
-        check_batch_size(plan.batch_size, make_mesh(), f"config.stages.{stage}.batch_size")
     folder = mirror.here(Path(os.path.expanduser(config.workdir)))
     same_config(config, folder)
     if (folder / "report.json").is_file():
         return read_report(folder)
+    plans = {f"config.stages.{stage}": plan for stage, plan in config.stages.items()}
+    if config.baseline and config.alone:
+        plans["config.alone"] = config.alone
+    for where, plan in plans.items():
+        check_batch_size(plan.batch_size, make_mesh(), f"{where}.batch_size")
     taught_by = _ensure_teacher(config)
     config = _at_hand(config, folder)
     mesh = own_mesh()
@@ -80,6 +82,7 @@ def ensure_run(config: Config) -> dict[str, Any]:
         if config.encoder:
             bench = Bench(config, folder, task, {}, mesh, log, signals)
             return save_report(folder, distil(bench, method, poll))
+        begin(folder, config)
         task = settled(task, config.data, log.notice)
         check_many(config, task)
         splits = read_splits(task, config.data, log.notice)
@@ -124,7 +127,7 @@ def ensure_run(config: Config) -> dict[str, Any]:
         check_words(method, start, tables["train"])
         bench = Bench(config, folder, task, tables, mesh, log, signals, augmented)
         check_steps(method, config.stages, lambda stage: len(train_table(bench, stage).row))
-        write_json(folder / "config.json", config.plain())
+        started(folder, config)
         _announce(bench, start)
         if teacher:
             more["teacher"] = check_teachers(of_tokens(bench), teaching)
@@ -208,26 +211,6 @@ def _train_alone(bench: Bench, start: Start, said: str) -> dict[str, Any]:
     else:
         report = read_report(folder)
     return {"run": "alone", "start": said, **{name: report[name] for name in COMPARED}}
-
-
-def same_config(config: Config, folder: Path) -> None:
-    """Refuses to go on with a run that was started with another config; names what differs."""
-    path = folder / "config.json"
-    if not path.is_file():
-        return
-    before, now = _flat(read_json(path)), _flat(config.plain())
-    keys = [key for key in {**before, **now} if key not in NOT_THE_RUN]
-    changed = [key for key in keys if before.get(key) != now.get(key)]
-    if changed:
-        shown = "; ".join(f"{k} was {before.get(k)!r}, is {now.get(k)!r}" for k in changed[:6])
-        raise UserError(
-            f"{folder} holds a run of another config: {shown}. Give the run a --workdir of its "
-            f"own, or remove {folder}."
-        )
-
-
-def _flat(plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {path.replace("/", "."): value for path, value in flatten(plain).items()}
 
 
 def _announce(bench: Bench, start: Start) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -243,4 +242,4 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
         if (source / name).is_file() and not (target / name).is_file():
-            shutil.copyfile(source / name, target / name)
+            write_atomic(target / name, (source / name).read_bytes())

@@ -124,6 +124,11 @@ def stream(
     Raises UserError as read_rows, piped, open_output and Predictor, and BrokenPipeError where
     nobody reads standard output any more.
     """
+    if "-" not in (source, target) and _one_file(source, target):
+        raise UserError(
+            f"--input and --output are the same file, {target}: the answers would take the place "
+            f"of the texts. Give --output another name."
+        )
     with open_output(target) as write, ExitStack() as stack:
         shown = None
         if source == "-":
@@ -215,6 +220,11 @@ def open_output(target: str) -> Iterator[Callable[[bytes], None]]:
         raise
     except OSError as error:
         raise UserError(f"{target} cannot be written: {error.strerror or error}.") from error
+
+
+def _one_file(source: str, target: str) -> bool:
+    one, other = (Path(name).expanduser() for name in (source, target))
+    return one.is_file() and other.is_file() and one.samefile(other)
 
 
 def _all(write: Callable[[bytes], int], data: bytes) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 from jaxdistill import processes
 from jaxdistill.bench import Bench, dev_logits, size_and_speed
 from jaxdistill.config import checked
-from jaxdistill.data.tasks import Task
+from jaxdistill.data.tasks import OWN, Task
 from jaxdistill.errors import UserError
+from jaxdistill.files import read_json
 from jaxdistill.models.sources import align_labels
 from jaxdistill.origins import origin_of
 from jaxdistill.own_section import carried, without_unlabelled
@@ -40,6 +41,8 @@ def teacher_config(config: Config) -> tuple[Config | None, Path]:
     if found == "somebody's":
         name = about.run.strip("/").replace("/", "--").lstrip(".~-")
         adopted = Path(os.path.expanduser(config.workdir)).parent / f"{config.task}-{name}"
+        if processes.led(lambda: _adopted(config, about, adopted)):
+            return None, adopted
         return _as_it_is(config, about, adopted), adopted
     if about.recipe is None:
         raise UserError(
@@ -83,6 +86,17 @@ def _found(folder: Path, name: str) -> str:
 
 def _names_a_run(name: str) -> bool:
     return name.startswith(LOOKS_LIKE_A_RUN) or os.path.isdir(os.path.expanduser(name))
+
+
+def _adopted(config: Config, about: TeacherConfig, folder: Path) -> bool:
+    """Whether a finished run has adopted this classifier for the task, by any student's config.
+
+    Of files of one's own the whole config tells whether they are the same.
+    """
+    if config.task == OWN.name or not (folder / "report.json").is_file():
+        return False
+    plain = read_json(folder / "config.json")
+    return (plain["task"], plain["model"]["source"]) == (config.task, about.run)
 
 
 def _as_it_is(config: Config, about: TeacherConfig, folder: Path) -> Config:
@@ -133,6 +147,23 @@ def open_teacher(folder: Path, task: Task, notice: Callable[[str], None]) -> Run
             f"The teacher {folder} does not know the labels of {task.name}: {error}"
         ) from error
     return replace(run, params=params, description=replace(run.description, labels=task.labels))
+
+
+def tell_changes(teacher: Run, task: Task, folder: Path, notice: Callable[[str], None]) -> None:
+    """Says so where somebody's files are no longer what the teacher was trained on.
+
+    Args:
+      folder: of the run that is to learn from it, whose data.json is written.
+    """
+    if teacher.task.files != task.files:
+        return  # open_teacher has said so
+    before, now = (read_json(where / "data.json") for where in (teacher.folder, folder))
+    if before != now:
+        notice(
+            f"the rows of {task.files['train']}, or of its dev, are not those that the teacher "
+            f"{teacher.folder} was trained on: it may know rows that it is judged by. For a new "
+            f"teacher give another --config.teacher.run"
+        )
 
 
 def tell_origin(teacher: Run, source: str, notice: Callable[[str], None]) -> None:

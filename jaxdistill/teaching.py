@@ -26,7 +26,14 @@ from jaxdistill.runs import Run
 from jaxdistill.scoring import make_forward, score
 from jaxdistill.sections import Config, TeacherConfig
 from jaxdistill.teacher_cache import Question, Room, cached_answers, mix
-from jaxdistill.teachers import check_teacher, gate, open_teacher, score_on_dev, tell_origin
+from jaxdistill.teachers import (
+    check_teacher,
+    gate,
+    open_teacher,
+    score_on_dev,
+    tell_changes,
+    tell_origin,
+)
 from jaxdistill.types import Taught
 
 SERVED = {"logits", "cls"}
@@ -71,6 +78,9 @@ def gather(
     opened = [open_teacher(each, task, log.notice) for each in folders]
     if folder is not None and about.source:
         tell_origin(opened[0], about.source, log.notice)
+    if task.own:
+        for run in opened:
+            tell_changes(run, task, Path(config.workdir).expanduser(), log.notice)
     for run in opened:
         if run.bert.shape.positions < config.data.buckets[-1]:
             raise UserError(
@@ -193,6 +203,12 @@ def answers(bench: Bench, teaching: Teaching, planned: Planned) -> Taught | None
     )
     table = train_table(bench, stage.name)
     found = cached_answers(question, table, room, name=stage.name)
+    if found is None and stage.name in decided:
+        raise UserError(
+            f"Stage {stage.name} began with a teacher cache, and the line above says why there is "
+            f"none now; without it the last bits would differ. Make room in {room.folder} (or "
+            f"raise config.teacher.cache_gigabytes), or start again in another --workdir."
+        )
     path.parent.mkdir(exist_ok=True)
     write_json(path, {**decided, stage.name: found is not None})
     return found

@@ -12,7 +12,11 @@ venv=.venv/bin/python
 
 # Makes .venv with the first Python that is new enough, unless it is there.
 make_venv() {
-  if new_enough "$venv"; then return; fi
+  if new_enough "$venv"; then
+    # Without pip where the making of it was cut off.
+    "$venv" -c 'import pip' >/dev/null 2>&1 || "$venv" -m ensurepip >&2
+    return
+  fi
   local base='' candidate
   for candidate in python3 python3.12 python3.11; do
     if new_enough "$candidate"; then

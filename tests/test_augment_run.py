@@ -28,7 +28,8 @@ from jaxdistill.makers import make_maker
 from jaxdistill.methods.finetune import labelled_loss, task_loss
 from jaxdistill.models.bert import Bert, initial_params
 from jaxdistill.models.huggingface import save_huggingface
-from jaxdistill.recipe import ensure_run, same_config
+from jaxdistill.preparing import same_config
+from jaxdistill.recipe import ensure_run
 from jaxdistill.sections import Config
 
 

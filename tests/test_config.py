@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from jaxdistill import config, optimizer, recipes
 from jaxdistill.config import checked, from_command_line
 from jaxdistill.errors import UserError
+from jaxdistill.models import arithmetic
 from jaxdistill.sections import section
+from jaxdistill.types import StagePlan
 
 TEACHER = "--config=configs/teacher_sst2.py"
 STUDENT = "--config=configs/kd_sst2.py"
@@ -81,6 +84,10 @@ def test_a_recipe_of_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
         ([TEACHER, "--config.stages.finetune.betas=(0.9,)"], "betas is .0.9,., which is no tuple"),
         ([TEACHER, "--config.stages.finetune.betas=(0.9,1.0)"], "two numbers from 0 to below 1"),
         ([TEACHER, "--config.stages.finetune.epsilon=0"], "epsilon is 0.0, and must be above 0"),
+        ([TEACHER, "--config.stages.finetune.schedule=lineer"], "one of linear, polynomial"),
+        ([TEACHER, "--config.stages.finetune.optimizer=adamW"], "one of adamw, adam, adadelta"),
+        ([STUDENT, "--config.alone.precision=bf16"], "config.alone.precision is bf16, and must be"),
+        ([STUDENT, "--config.stages.kd.clip=inf"], "clip is inf, and must be 0"),
         ([TEACHER, "--config.model.dropout=1.0"], "config.model.dropout is 1.0, and must be from"),
         ([STUDENT, "--config.student.layers=-2"], "student.layers is -2, and must be at least 1"),
         ([STUDENT, "--config.teacher.margin=nan"], "margin is nan, and must be a number"),
@@ -107,6 +114,14 @@ def test_a_section_names_every_key_that_does_not_fit():
     assert "config.x.step is not a key of it (did you mean steps?)" in text
     assert "config.x.rate is 'fast', which is no float" in text
     assert section(Section, {"rate": 1, "steps": 2, "name": None}, "x") == Section(1.0, 2, None)
+
+
+def test_the_names_that_are_checked_are_those_there_are():
+    assert set(config.OPTIMIZERS) == set(optimizer.OPTIMIZERS)
+    assert set(config.PRECISIONS) == {"float32", *arithmetic.NARROW}
+    plan = StagePlan(**recipes.plan(epochs=1, learning_rate=1.0).to_dict())
+    for name in config.SCHEDULES:
+        optimizer.make_schedule(dataclasses.replace(plan, schedule=name), 10)
 
 
 def test_true_is_no_number():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import signal
 import time
@@ -326,6 +327,27 @@ def test_what_config_teacher_run_names(tmp_path, request, monkeypatch):
     assert named(theirs, "--config.seed=1") == named(theirs)  # one adoption for every seed
     assert method(killed) == "finetune"
     assert method(tmp_path / "not there yet") == "finetune"
+
+
+def test_a_finished_adoption_serves_students_of_other_data(tmp_path, request, monkeypatch):
+    monkeypatch.chdir(request.config.rootpath)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "config.json").write_text("{}")
+
+    def found(*more: str) -> tuple[Config | None, Path]:
+        words = ["main", "--config=configs/tinybert_sst2.py", f"--workdir={tmp_path / 'student'}"]
+        run = f"--config.teacher.run={tmp_path / 'theirs'}"
+        return teacher_config(from_command_line([*words, run, *more]))
+
+    config, folder = found()
+    assert config is not None and config.model is not None
+    folder.mkdir()
+    for name, content in (("config.json", config.plain()), ("report.json", {})):
+        (folder / name).write_text(json.dumps(content))
+    assert found("--config.ledger_steps=9", "--config.data.max_length=64") == (None, folder)
+    another = {**config.plain(), "task": "rte"}
+    (folder / "config.json").write_text(json.dumps(another))
+    assert found()[0] is not None  # whose ensure_run says what differs
 
 
 def test_the_carried_teacher_is_the_teachers_own_recipe(request, monkeypatch):

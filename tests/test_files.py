@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jaxdistill import files
+from jaxdistill import cli, files
 from jaxdistill.errors import UserError
 from jaxdistill.files import Lock, canonical_json, read_json, sha256_file, write_atomic, write_json
 
@@ -116,3 +118,21 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file/run cannot be written"), Lock(tmp_path / "file/run"):
         pass
+
+
+def test_a_full_disk_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "keep_memory", lambda: None)
+
+    def fail(number: int) -> Callable[[list[str]], None]:
+        def verb(argv: list[str]) -> None:
+            raise OSError(number, os.strerror(number), "/full/metrics.jsonl")
+
+        return verb
+
+    assert cli.run(fail(errno.ENOSPC), ["main"]) == 2
+    said = capsys.readouterr().err
+    assert "error: /full/metrics.jsonl: No space left on device. Make room" in said
+    with pytest.raises(OSError, match="Input/output"):
+        cli.run(fail(errno.EIO), ["main"])

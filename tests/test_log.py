@@ -81,6 +81,18 @@ def test_truncate(tmp_path: Path, stage: str, step: int, left: str) -> None:
     assert len(read_metrics(tmp_path)) == len(expected) + 1
 
 
+def test_the_ledger_of_a_step_that_is_made_again_goes(tmp_path: Path) -> None:
+    """It is entered before its step is made, train lines after theirs."""
+    with RunLog(tmp_path) as run:
+        for kind, step in (("ledger", 0), ("train", 5), ("ledger", 10), ("train", 10)):
+            run.write(kind, "kd", step, {"loss": 1.0})
+        run.truncate("kd", 10)
+        left = [(r["kind"], r["step"]) for r in read_metrics(tmp_path)]
+        assert left == [("ledger", 0), ("train", 5), ("train", 10)]
+        run.truncate("kd", 0)
+        assert read_metrics(tmp_path) == []
+
+
 def test_truncate_before_anything_was_written(tmp_path: Path) -> None:
     with RunLog(tmp_path) as run:
         run.truncate("kd", -1)

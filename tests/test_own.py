@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jaxdistill import evaluate, predict
 from jaxdistill.config import from_command_line
@@ -161,6 +163,41 @@ def test_several_labels_in_a_field():
     assert as_set("a|x", accepted) is None
 
 
+def test_who_says_what_labels_are_is_believed():
+    names = [f"name {n % 30}" for n in range(50)]
+    with pytest.raises(UserError, match="30 different labels in 50 rows.*labels=classes, many"):
+        find_labels(names, range(50), "a.csv, column kind", None)
+    for kind in ("classes", "many"):
+        assert len(find_labels(names, range(50), "a.csv", kind)[0].names) == 30
+    long = ["1" * 5000, "2"]  # more digits than Python makes a number of
+    assert find_labels(long, range(2), "a.csv", "classes")[0].names == ("1" * 5000, "2")
+
+
+PIECES = [b"body", b"kind", b"\t", b",", b"\n", b"\r", b'"', b"{", b"}", b":", b"[", b"]", b"|"]
+PIECES += [b"1", b"2.5", b"a", b"b", b"\xff", b"\0", "好".encode(), b"\\ud800", b"NaN", b"null"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([".csv", ".tsv", ".txt", ".jsonl", ".parquet"]),
+    st.sampled_from([None, "classes", "number", "many"]),
+    st.booleans(),
+    st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join),
+)
+def test_any_bytes_are_a_task_or_a_user_error(tmp_path_factory, ending, kind, headed, content):
+    start = {".csv": b"body,kind\n", ".jsonl": b'{"body": "x", "kind": "a"}\n'}
+    path = tmp_path_factory.getbasetemp() / f"own{ending}"
+    path.write_bytes((start.get(ending, b"body\tkind\n") if headed else b"") + content)
+    try:
+        task = task_of(str(path), kind=kind)
+        parts = [read_own(task, split, "", quiet) for split in ("train", "dev")]
+    except UserError:
+        return
+    assert len(parts[0].row) > 0
+    assert not set(parts[0].row.tolist()) & set(parts[1].row.tolist())
+    json.dumps(to_plain(task), ensure_ascii=False).encode()  # as RUN/task.json is written
+
+
 def test_dev_is_split_off_by_what_texts_say():
     texts = [f"text number {n // 2}" for n in range(1000)]  # each twice
     labels = np.array([0 if n // 2 % 5 else 1 for n in range(1000)])  # 800 and 200
@@ -288,7 +325,22 @@ WRONG: dict[str, tuple[Wrong, str]] = {
     ),
     "nothing": (own(""), "no rows"),
     "a header alone": (own("body,kind\n"), "columns' names and no rows"),
-    "rows too short": (own("body,kind\nx\ny\n", kind="classes"), "names no label|no example|rows"),
+    **{
+        f"rows too short, {kind or 'whatever they are'}": (
+            own("body,kind\nx;1\ny;2\n", kind=kind),
+            "no example of own: 2 rows, of which none has the 2 fields.*columns.*commas",
+        )
+        for kind in (None, "classes", "number", "many")
+    },
+    "a comma in a text": (
+        own(csv_of(ROWS) + "good, nice film,yes\n"),
+        "a.csv, line 6: 3 fields, and the first line names 2 columns.*quotes",
+    ),
+    "a carriage return in a text": (own(csv_of(ROWS) + "a\rb,yes\n"), "line 6: not sound CSV"),
+    "a label that is NaN": (
+        own(GOOD + '{"body": "x", "kind": NaN}\n', name="a.jsonl"),
+        "line 5: the label is empty",
+    ),
     "a line without the text": (
         own(GOOD + '{"kind": "yes"}\n', name="a.jsonl"),
         "a.jsonl, line 5: body missing; there are kind",

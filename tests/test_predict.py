@@ -272,6 +272,15 @@ def test_an_output_that_cannot_be_is_told_first(runs, tmp_path):
             ask(runs["sst2"], tmp_path / "x.txt", target)
 
 
+def test_the_answers_do_not_take_the_place_of_the_texts(runs, tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"sentence": "fine"}\n')
+    (tmp_path / "y.jsonl").symlink_to(tmp_path / "x.jsonl")
+    for target in ("x.jsonl", "y.jsonl"):
+        with pytest.raises(UserError, match="are the same file.*Give --output another name"):
+            ask(runs["sst2"], tmp_path / "x.jsonl", tmp_path / target)
+    assert (tmp_path / "x.jsonl").read_text() == '{"sentence": "fine"}\n'
+
+
 def shell(script: str, run: Path) -> subprocess.CompletedProcess[str]:
     """A bash pipeline in which $PREDICT is the verb on the run, in a house without a network."""
     return subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxdistill.data.blocks import blocked, piped
+from jaxdistill.data.readers import read_file
 from jaxdistill.data.rows import read_rows
-from jaxdistill.data.tasks import TASKS
+from jaxdistill.data.tasks import OWN, TASKS
 from jaxdistill.errors import UserError
 
 SST2, RTE, COLA, STSB, NEWS = (TASKS[n] for n in ("sst2", "rte", "cola", "stsb", "thucnews"))
@@ -69,6 +71,34 @@ def test_lines_of_a_text_file_are_rows_empty_ones_too(tmp_path: Path) -> None:
     path = put(tmp_path / "x.TXT", " a\tb \r\n\n\0c\nlast")
     assert rows(SST2, path) == [("a\tb",), ("",), ("c",), ("last",)]
     assert rows(SST2, put(path, "")) == []
+
+
+def test_a_labelled_text_file_is_read_by_column_as_evaluate_does(tmp_path: Path) -> None:
+    own = replace(
+        OWN, text_names=("body",), label_name="kind", labels=("a", "b"), written=("a", "b")
+    )
+    said: list[str] = []
+    path = put(tmp_path / "x.txt", "body\tkind\nfine\ta\ndull\tb\n")
+    assert list(read_rows(own, path, (), said.append)) == [("fine",), ("dull",)]
+    path = put(tmp_path / "x.txt", "题目\t3\n标题\t9\n")
+    assert list(read_rows(NEWS, path, (), said.append)) == [("题目",), ("标题",)]
+    assert ["read by column" in text for text in said] == [True, True]
+    assert rows(NEWS, put(tmp_path / "x.txt", "题目\t三\n标题\n")) == [("题目\t三",), ("标题",)]
+
+
+@pytest.mark.parametrize("start", ["", "label\ttext_a\n"])
+def test_a_tab_belongs_to_the_text_as_evaluate_has_it(start: str, tmp_path: Path) -> None:
+    path = put(tmp_path / "x.tsv", f"{start}1\t房间\t太小\n0\t好\n")
+    found = read_file(TASKS["chnsenticorp"], path, lambda text: None)
+    assert rows(TASKS["chnsenticorp"], path) == [(text,) for text in found.texts[0]]
+    assert found.texts[0] == ["房间\t太小", "好"]
+
+
+def test_a_comma_in_a_text_of_ones_own_is_told(tmp_path: Path) -> None:
+    own = replace(OWN, text_names=("body",), label_name="kind", labels=("a", "b"))
+    path = put(tmp_path / "x.csv", "body\nfine\ngood, nice\n")
+    with pytest.raises(UserError, match="row 1 .line 3.: 2 fields, and the first line names 1"):
+        rows(own, path)
 
 
 def test_pairs(tmp_path: Path) -> None:

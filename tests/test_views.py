@@ -64,7 +64,7 @@ def test_jieba_finds_chinese_words():
 
 def test_jieba_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "jieba", None)
-    with pytest.raises(UserError, match="package jieba.*pip install 'jaxdistill.zh.'"):
+    with pytest.raises(UserError, match="package jieba.*pip install 'jieba>=0.42.1'"):
         cut("酒店", "jieba")
 
 
@@ -83,6 +83,7 @@ def test_a_vocabulary_is_by_frequency_and_then_by_name(tmp_path):
     listed = tmp_path / "words.txt"
     listed.write_bytes(b"d\r\nzzz\na\n\na\n")
     assert vocabulary(given=listed) == (*OWN, "d", "a")
+    assert vocabulary(given=listed, size=1) == (*OWN, "a")  # the more frequent of those listed
     with pytest.raises(UserError, match="No word.*5 different words|No word.*at least 9 times"):
         vocabulary(least=9)
     listed.write_text("zzz\n")

@@ -99,12 +99,21 @@ def by_content(
         layout, width = Layout(False, (0,), None), 1
     else:
         layout, width = _two_columns(task, lines, accepted), 2
-    cut = [_together(line, width, layout.texts[0]) for line in lines]
+    cut = [together(line, width, layout.texts[0]) for line in lines]
     tabs = [line.number for line, old in zip(cut, lines, strict=True) if line is not old]
     if not tabs:
         return Sheet(cut, layout, None)
     remark = f"{len(tabs):,} text{'s' if len(tabs) != 1 else ''} with tabs{where_first(tabs)}"
     return Sheet(cut, layout, None, (remark,))
+
+
+def check_commas(where: str, fields: Sequence[str], header: Sequence[str]) -> None:
+    """Raises UserError where a row of somebody's .csv has more than its header has columns."""
+    if any(fields[len(header) :]):
+        raise UserError(
+            f"{where}: {len(fields)} fields, and the first line names {len(header)} columns. A "
+            f"text with a comma in it stands between quotes, and a quote in it is doubled."
+        )
 
 
 def numbering(task: Task, folder: Path) -> tuple[dict[str, int], tuple[str, ...]]:
@@ -165,7 +174,7 @@ def _two_columns(task: Task, lines: Sequence[Line], accepted: Mapping[str, int])
     return Layout(False, (1,), 0) if first > last else Layout(False, (0,), 1)
 
 
-def _together(line: Line, width: int, at: int) -> Line:
+def together(line: Line, width: int, at: int) -> Line:
     """The line in `width` fields: what is too many belongs to the text, which is field `at`."""
     more = len(line.fields) - width
     if more <= 0:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxdistill.data.columns import Sheet, by_content, by_name
+from jaxdistill.data.columns import Sheet, by_content, by_name, check_commas
 from jaxdistill.data.labels import as_text
-from jaxdistill.data.tables import Line, Notice, decode, read_labels, split_lines, written_labels
+from jaxdistill.data.tables import (
+    Line,
+    Notice,
+    clean,
+    decode,
+    read_labels,
+    split_lines,
+    written_labels,
+)
 from jaxdistill.data.task import Layout, Task
 from jaxdistill.errors import UserError
 
@@ -41,7 +48,8 @@ def read_tsv(task: Task, path: Path, accepted: Mapping[str, int], remark: Notice
 def read_csv(task: Task, path: Path, accepted: Mapping[str, int], remark: Notice) -> Sheet:
     """A file of comma-separated values with a header, quoted as RFC 4180 has it."""
     text = decode(path, remark)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    pieces = text.removesuffix("\n").split("\n")  # cut at line feeds alone, as predict does
+    reader = csv.reader((f"{piece}\n" for piece in pieces), strict=True)
     limit = csv.field_size_limit(max(len(text), 1))  # else a text ends the reading at 131,072
     try:
         lines = [Line(reader.line_num, fields) for fields in reader if fields]
@@ -54,7 +62,11 @@ def read_csv(task: Task, path: Path, accepted: Mapping[str, int], remark: Notice
         csv.field_size_limit(limit)
     if not lines:
         raise UserError(f"{path} has no rows.")
-    return Sheet(lines[1:], by_name(task, path, lines[0].fields), lines[0].fields)
+    header = lines[0].fields
+    if task.own:
+        for line in lines[1:]:
+            check_commas(f"{path}, line {line.number}", line.fields, header)
+    return Sheet(lines[1:], by_name(task, path, header), header)
 
 
 def read_jsonl(task: Task, path: Path, accepted: Mapping[str, int], remark: Notice) -> Sheet:
@@ -107,7 +119,7 @@ def read_parquet(task: Task, path: Path, accepted: Mapping[str, int], remark: No
             columns = [table.column(name).to_pylist() for name in names]
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, UnicodeDecodeError, KeyError) as error:
         raise UserError(f"{path} is not sound Parquet ({str(error).splitlines()[0]}).") from error
     lines: list[Line] = []
     for number, (*texts, label) in enumerate(zip(*columns, strict=True), start=1):
@@ -133,4 +145,5 @@ FORMATS: Mapping[str, Format] = {
 
 def _label(task: Task, value: Any) -> str:
     """The label as a file of lines would have it; in one's own files null is none."""
-    return "" if value is None and task.own else as_text(value)
+    missing = value is None or value != value  # json.dump writes a missing number as NaN
+    return "" if missing and task.own else clean(as_text(value))

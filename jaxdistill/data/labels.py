@@ -62,11 +62,11 @@ def find_labels(
             f"tell apart. Give rows of at least two labels, or name another column in "
             f"config.data.label."
         )
-    if len(counts) > MOST_CLASSES and 2 * len(counts) > len(values):
+    if kind is None and len(counts) > MOST_CLASSES and 2 * len(counts) > len(values):
         raise UserError(
             f"{where}: {len(counts):,} different labels in {len(values):,} rows, such as "
             f"{next(iter(counts))[:40]!r}: is that the column of labels? Name it in "
-            f"config.data.label; for numbers say --config.data.labels=number."
+            f"config.data.label; if it is, say --config.data.labels=classes, many or number."
         )
     names = tuple(sorted(counts, key=_by_size if all(map(_whole, counts)) else str))
     shown = ", ".join(f"{name} {counts[name]:,}" for name in names[:MOST_CLASSES])
@@ -184,7 +184,8 @@ def _listed(value: str) -> list[Any] | None:
 
 
 def _whole(name: str) -> bool:
-    return name.removeprefix("-").isascii() and name.removeprefix("-").isdigit()
+    digits = name.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and len(digits) < 19
 
 
 def _by_size(name: str) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from jaxdistill.data.columns import Sheet
 from jaxdistill.data.formats import FORMATS
 from jaxdistill.data.labels import find_labels
 from jaxdistill.data.parting import held_out
-from jaxdistill.data.tables import Examples, Notice, from_lines, written_labels
+from jaxdistill.data.tables import Examples, Notice, from_lines, no_example, written_labels
 from jaxdistill.data.task import Task
 from jaxdistill.data.tasks import OWN
 from jaxdistill.errors import UserError
@@ -68,6 +68,8 @@ def own_task(
     at = sheet.layout.label
     assert at is not None, "these formats have a label"
     whole = [line for line in sheet.lines if len(line.fields) > max(at, *sheet.layout.texts)]
+    if not whole:
+        raise no_example(task, path, len(sheet.lines), max(at, *sheet.layout.texts) + 1)
     found, said = find_labels(
         [line.fields[at] for line in whole],
         [line.number for line in whole],

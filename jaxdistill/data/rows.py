@@ -13,9 +13,9 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from jaxdistill.data.columns import by_name
+from jaxdistill.data.columns import by_name, check_commas, together
 from jaxdistill.data.encoding import decode
-from jaxdistill.data.tables import Notice, clean
+from jaxdistill.data.tables import Line, Notice, clean
 from jaxdistill.data.task import Layout, Task
 from jaxdistill.errors import UserError
 
@@ -43,7 +43,8 @@ def check_input(path: Path) -> None:
 def read_rows(task: Task, path: Path, columns: Sequence[str], notice: Notice) -> Iterator[Row]:
     """The rows of a file, from the first to the last, cleaned as a split's texts are.
 
-    .txt has a text a line; for a task over pairs two, with a tab between them. The other formats
+    .txt has a text a line, unless its first line is that of a labelled file with a tab between text
+    and label; for a task over pairs two texts, with a tab between them. The other formats
     are those of labelled files, and .parquet, and need no labels: texts are found by name
     (`columns` if there are any, else those that read_file knows); a .tsv whose first line is an
     example of the task's own files is read by position. What is not UTF-8 is read whole, since only
@@ -80,6 +81,10 @@ def place(where: object, row: int, line: int | None) -> str:
 def _read_txt(task: Task, path: Path, columns: Sequence[str], notice: Notice) -> Iterator[Row]:
     if columns:
         raise UserError(f"{path} is plain text and has no columns; leave --text out.")
+    if _has_columns(task, path):
+        notice(f"{path}: the first line is that of a labelled file of {task.name}; read by column.")
+        yield from _read_tsv(task, path, columns, notice)
+        return
     for number, line in _lines(path, notice):
         yield from_line(task, path, number - 1, line)
 
@@ -89,11 +94,16 @@ def _read_tsv(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
     header = _fields(next(lines, (1, ""))[1])
     found = None if columns else _as_example(task, header)
     at = found or _find(task, path, header, columns)
+    # Of copies that are told apart by their content a tab belongs to the text, as for read_file.
+    width = 0 if not task.detected else 2 if found else len(header)
     if found:
-        yield tuple(clean(header[i]) for i in at)
+        fields = together(Line(1, header), width or len(header), at[0]).fields
+        yield tuple(clean(fields[i]) for i in at)
     wide = 0
     for row, (number, line) in enumerate(lines, start=int(bool(found))):
         fields = _fields(line)
+        if width:
+            fields = together(Line(number, fields), width, at[0]).fields
         wide += len(fields) > len(header)
         yield _pick(task, path, row, number, fields, at)
     _say_wide(path, wide, "tab", notice)
@@ -108,6 +118,8 @@ def _read_csv(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
         header = next(records, [])
         at = _find(task, path, header, columns)
         for row, fields in enumerate(records):
+            if task.own:
+                check_commas(place(path, row, reader.line_num), fields, header)
             wide += len(fields) > len(header)
             yield _pick(task, path, row, reader.line_num, fields, at)
     except csv.Error as error:
@@ -150,7 +162,7 @@ def _read_parquet(task: Task, path: Path, columns: Sequence[str], notice: Notice
                 for texts in zip(*found, strict=True):
                     yield _strings(path, row, None, names, texts)
                     row += 1
-    except pyarrow.ArrowInvalid as error:
+    except (pyarrow.ArrowException, UnicodeDecodeError, KeyError) as error:
         raise UserError(f"{path} is not sound Parquet ({str(error).splitlines()[0]}).") from error
 
 
@@ -230,10 +242,24 @@ def _as_example(task: Task, fields: list[str]) -> Sequence[int] | None:
     for layout in (task.labelled, *(_EITHER_WAY if task.detected else ())):
         if layout.label is None or len(fields) <= max(*layout.texts, layout.label):
             continue
-        label = fields[layout.label].strip()
+        last = task.detected and layout.label > 0  # behind a text with tabs in it
+        label = fields[-1 if last else layout.label].strip()
         if label in accepted or (task.regression and label.replace(".", "", 1).isdigit()):
             return layout.texts
     return None
+
+
+def _has_columns(task: Task, path: Path) -> bool:
+    """Whether the first line of a .txt is that of a labelled file, as evaluate reads .txt."""
+    first = _fields(next(_lines(path, lambda text: None), (1, ""))[1])
+    if len(task.text_names) != 1 or len(first) < 2:
+        return False
+    if _as_example(task, first) is not None:
+        return True
+    try:
+        return by_name(task, path, first, labelled=True).label is not None
+    except UserError:
+        return False
 
 
 def _find(task: Task, path: Path, header: list[str], columns: Sequence[str]) -> Sequence[int]:

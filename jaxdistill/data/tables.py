@@ -26,6 +26,7 @@ __all__ = [
     "clean",
     "decode",
     "from_lines",
+    "no_example",
     "print_notice",
     "read_labels",
     "say",
@@ -193,23 +194,33 @@ def _complete(
         needed = max(needed, len(header))  # With a field missing, the last one is not the label.
     rows = [line for line in lines if len(line.fields) >= needed]
     if not rows:
-        where = "the columns" if task.own else "config.data.folder and config.task"
-        raise UserError(
-            f"{path} has no example of {task.name}: {_rows(len(lines))}, of which none has the "
-            f"{needed} fields that are needed. Check {where}, and that the file is split by "
-            f"{'commas' if path.suffix.lower() == '.csv' else 'tabs'} and line feeds."
-        )
+        raise no_example(task, path, len(lines), needed)
     short = [line.number for line in lines if len(line.fields) < needed]
     if short:
         where = where_first(short)
         said.append(f"{_rows(len(short))} with fewer than {needed} fields skipped{where}")
     wide = [line.number for line in rows if header is not None and len(line.fields) > len(header)]
     if wide:
+        mark = "comma" if _commas(path) else "tab"
         said.append(
             f"{_rows(len(wide))} with more fields than the first line read by position"
-            f"{where_first(wide)}: is a tab part of a text?"
+            f"{where_first(wide)}, as if a {mark} were part of a text"
         )
     return rows
+
+
+def no_example(task: Task, path: Path, rows: int, needed: int) -> UserError:
+    """What is said of a file of which no row has the fields that are needed."""
+    where = "the columns" if task.own else "config.data.folder and config.task"
+    return UserError(
+        f"{path} has no example of {task.name}: {_rows(rows)}, of which none has the {needed} "
+        f"fields that are needed. Check {where}, and that the file is split by "
+        f"{'commas' if _commas(path) else 'tabs'} and line feeds."
+    )
+
+
+def _commas(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
 
 
 def _labels(task: Task, examples: Examples) -> str:

@@ -62,7 +62,7 @@ def build_vocabulary(
 
     Args:
       texts: of the train split, one list of N strings or two.
-      size: most words besides OWN, the most frequent ones; 0: no limit.
+      size: most words besides OWN, the most frequent ones (of those given); 0: no limit.
       least: how often a word must occur.
       given: a list of words, one a line; of these, those that occur, in the list's order. None: all
         that occur, by frequency, and by name where that is equal.
@@ -78,10 +78,13 @@ def build_vocabulary(
         if count >= max(least, 1) and word not in _NO_WORDS
     }
     words = sorted(often, key=lambda word: (-often[word], word))
+    listed: dict[str, None] = {}
+    if given is not None:
+        listed = dict.fromkeys(line.removesuffix("\r") for line in decode(given).split("\n"))
+        words = [word for word in words if word in listed]
     if size:
         words = words[:size]
     if given is not None:
-        listed = dict.fromkeys(line.removesuffix("\r") for line in decode(given).split("\n"))
         kept = set(words)
         words = [word for word in listed if word in kept]
     if not words:
