@@ -21,6 +21,7 @@ from benchmarks.material import (
     inference_batches,
     read_table,
 )
+from jaxdistill import recipes
 from jaxdistill.chunks import chunk_size, next_chunk, passed_by_tokens
 from jaxdistill.data.batches import Epoch, Table
 from jaxdistill.gradients import gradient
@@ -81,10 +82,9 @@ def make_stage(what: str, student: Bert, teacher: Bert | None, temperature: floa
     if what == "finetune":
         return Finetune().stages(student, None)[0], {}
     stage = {"kd": "prediction", "intermediate": "intermediate"}[what]
-    method = TinyBert(
-        stages_run=(stage,), layer_map=(), projection="shared", temperature=temperature
-    )
-    extras = method.extras(jax.random.key(0), student, teacher) if stage == "intermediate" else {}
+    values = recipes.tinybert(stages_run=(stage,), temperature=temperature).to_dict()
+    method = TinyBert(**{name: value for name, value in values.items() if name != "name"})
+    extras = method.extras(jax.random.key(0), student, teacher)
     return method.stages(student, teacher)[0], jax.device_get(extras)
 
 

@@ -42,15 +42,7 @@ def get_config() -> ConfigDict:
     config.student = recipes.start("random", layers=2, width=64, heads=4, inner=128, dropout=0.1)
     config.data = recipes.data(max_length=48, buckets=BUCKETS)
     config.augment = augment("reviews", "", chinese=False)
-    config.method = ConfigDict(
-        {
-            "name": "tinybert",
-            "stages_run": ("intermediate", "prediction"),
-            "layer_map": (),  # every second layer
-            "projection": "shared",
-            "temperature": 1.0,
-        }
-    )
+    config.method = recipes.tinybert()  # every second layer of the teacher's
     config.stages = ConfigDict(
         {
             "intermediate": recipes.plan(
