@@ -17,7 +17,7 @@ macro F1 that it published on test:
     bert+fgm        S.adversary=fgm                                               0.9479  0.9473
     bert+pgd        S.adversary=pgd                                               0.9479  0.9473
 
-Not measured here; with a small BERT: `python -m benchmarks.seed003`. Its numbers are of long
+With a small BERT: `python -m benchmarks.seed003`, benchmarks/RESULTS.md. Its numbers are of long
 articles in other classes, the task cnews (`configs/teacher.py:cnews`, 256 tokens), its BERT was not
 pre-trained, and fgm and pgd are one checkpoint scored twice. Where the recipe differs: the
 checkpoint is loaded, dev is scored every 500 steps and not every 100, and products are bfloat16
