@@ -10,7 +10,8 @@ Fine-tunes the teacher first if runs/teacher_sst2 holds no finished run. Without
 Seed 001's `run_patient_kd.py --task_name SST-2 --strategy skip --alpha 0.9 --T 10 --beta 700
 --num_train_epochs 8` (BERT6-PKD): dev 0.9197 published, and 0.9140 without distillation.
 Measured with a smaller checkpoint: benchmarks/RESULTS.md. Its reductions: the last layer is matched
-too, and beta is for sums over layers of means over the width. The best of the paper's own code, dev 0.9106 with 6 layers (4 epochs):
+too, and beta is for sums over layers of means over the width. The best of the paper's own code, dev
+0.9106 with 6 layers (4 epochs):
 
     config.method = presets.pkd("pkd_repo", classes=2, alpha=0.5, temperature=10.0, beta=100.0)
 
