@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.seed003 import predictions
 from jaxdistill.data.readers import cap, read_split
 from jaxdistill.data.tables import print_notice
 from jaxdistill.inputs import CAP_SEED, make_split
@@ -35,9 +36,10 @@ def main() -> None:
     for split, rows in (("train", args.rows), ("dev", 0)):
         logits, labels = asked(run, split, rows)
         print(f"{split}: {about(logits, labels)}")
-    theirs = chosen(args.teacher)
+    theirs = predictions(args.teacher).argmax(1)
     for student in args.students:
-        print(f"{student}: {np.mean(chosen(student) == theirs):.4f} of dev as the teacher")
+        same = predictions(student).argmax(1) == theirs
+        print(f"{student}: {same.mean():.4f} of dev as the teacher")
 
 
 def asked(run: Run, split: str, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,13 +66,6 @@ def about(logits: np.ndarray, labels: np.ndarray) -> str:
         f"{len(labels):,} rows, accuracy {np.mean(logits.argmax(1) == labels):.4f}, mean largest "
         f"probability {largest.mean():.4f}, margins {shown} (quantiles {QUANTILES})"
     )
-
-
-def chosen(run: Path) -> np.ndarray:
-    """[N], the class that a run predicts for each row of dev, by row."""
-    with np.load(run / "predictions" / "dev.npz") as found:
-        answers: np.ndarray = found["logits"][np.argsort(found["row"])].argmax(1)
-    return answers
 
 
 if __name__ == "__main__":

@@ -231,7 +231,7 @@ def gate(
     *,
     split: str = "dev",
     remedy: str = "Train the teacher longer or with another learning rate, or give another in "
-    "config.teacher.run; to learn from this one nevertheless, set config.teacher.margin=-1.",
+    "config.teacher.run.",
 ) -> None:
     """Raises UserError where a teacher's metrics on a split are those of a guess.
 
@@ -253,6 +253,7 @@ def gate(
                 f"The teacher {name} has a micro F1 of {metrics['micro_f1']:.4f} on {split}, where "
                 f"giving every text the same labels has {guess:.4f}; config.teacher.margin asks "
                 f"for {margin:g} more. A student would learn a guess. {remedy}"
+                f"{_nevertheless(metrics['micro_f1'])}"
             )
         return
     majority = float(np.bincount(labels).max() / len(labels))
@@ -261,7 +262,15 @@ def gate(
             f"The teacher {name} has an accuracy of {metrics['accuracy']:.4f} on {split}, where "
             f"always saying the most frequent label has {majority:.4f}; config.teacher.margin asks "
             f"for {margin:g} more. A student would learn a guess. {remedy}"
+            f"{_nevertheless(metrics['accuracy'])}"
         )
+
+
+def _nevertheless(value: float) -> str:
+    """How to learn from a teacher that is no better than a guess, if it answers at all."""
+    if not np.isfinite(value):
+        return ""
+    return " To learn from this one nevertheless, set config.teacher.margin=-1."
 
 
 def _best_guess(labels: np.ndarray) -> float:

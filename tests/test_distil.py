@@ -300,8 +300,13 @@ def test_the_gate_by_hand():
     gate({"pearson": 0.1}, np.array([0.5, 1.0]), 0.02, "t")
     with pytest.raises(UserError, match="Pearson"):
         gate({"pearson": float("nan")}, np.array([0.5, 1.0]), 0.02, "t")
-    with pytest.raises(UserError, match="nan.*margin=-1"):
-        gate({"accuracy": float("nan")}, labels, 0.02, "t")
+    for value, hint in ((0.75, True), (float("nan"), False)):
+        with pytest.raises(UserError) as error:
+            gate({"accuracy": value}, labels, 0.02, "t")
+        assert ("margin=-1" in str(error.value)) == hint
+    with pytest.raises(UserError) as error:  # whose gate reads no margin
+        gate({"pearson": -0.1}, np.array([0.5, 1.0]), 0.02, "t")
+    assert "margin" not in str(error.value)
     gate({"accuracy": 0.1}, labels, -1.0, "t")
 
 

@@ -39,7 +39,7 @@ from jaxdistill.planning import make_method
 from jaxdistill.recipe import ensure_run
 from jaxdistill.scoring import score
 from jaxdistill.streaming import answers
-from jaxdistill.teachers import gate
+from jaxdistill.teachers import gate, tell_changes
 from jaxdistill.types import Batch, Progress
 
 METHODS = ("teacher", "student", "kd", "pkd", "tinybert", "theseus", "bilstm")
@@ -196,6 +196,19 @@ def test_any_bytes_are_a_task_or_a_user_error(tmp_path_factory, ending, kind, he
     assert len(parts[0].row) > 0
     assert not set(parts[0].row.tolist()) & set(parts[1].row.tolist())
     json.dumps(to_plain(task), ensure_ascii=False).encode()  # as RUN/task.json is written
+
+
+def test_files_that_changed_since_the_teacher_was_trained_are_told(tmp_path):
+    said: list[str] = []
+    task = task_of(put(tmp_path / "a.csv", csv_of(ROWS)))
+    for name, rows in (("teacher", 4), ("same", 4), ("more", 5)):
+        (tmp_path / name).mkdir()
+        put(tmp_path / name / "data.json", json.dumps({"train": {"rows": rows}}))
+    teacher = SimpleNamespace(folder=tmp_path / "teacher", task=task)
+    tell_changes(teacher, task, tmp_path / "same", said.append)
+    assert said == []
+    tell_changes(teacher, task, tmp_path / "more", said.append)
+    assert len(said) == 1 and "not those that the teacher" in said[0]
 
 
 def test_dev_is_split_off_by_what_texts_say():
