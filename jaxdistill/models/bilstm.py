@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdistill.models.arithmetic import contract, dropout
+from jaxdistill.models.cudnn import fused_bilstm
 from jaxdistill.models.lstm import bilstm
 from jaxdistill.types import Batch, Outputs, Params
 
@@ -80,11 +81,13 @@ class BiLstm(nn.Module):
     precision: str = "float32"
     together: bool = False
     """Both directions in one loop; the result is the same."""
+    fused: bool = False
+    """No loop, but the call of models/cudnn.py, whatever the precision."""
 
     def setup(self) -> None:
         s = self.shape
         self.embeddings = Embeddings(s)
-        self.lstm = Lstm(s, self.precision, self.together)
+        self.lstm = Lstm(s, self.precision, self.together, self.fused)
         if s.dense:
             self.dense = Dense(s.dense)
         self.classifier = Dense(s.classes)
@@ -142,6 +145,7 @@ class Lstm(nn.Module):
     shape: BiLstmShape
     precision: str
     together: bool
+    fused: bool
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
@@ -151,15 +155,11 @@ class Lstm(nn.Module):
         into, bias = Weights(s.directions, 4 * s.hidden, bound, name="input")(x.shape[-1])
         onto, more = Weights(s.directions, 4 * s.hidden, bound, name="hidden")(s.hidden)
         every = s.pooling == "max"
-        found = bilstm(
-            x.swapaxes(0, 1),
-            mask.T,
-            (into, onto),
-            bias + more,
-            self.precision,
-            every=every,
-            together=self.together,
-        )
+        given = (x.swapaxes(0, 1), mask.T, (into, onto), bias + more)
+        if self.fused:
+            found = fused_bilstm(*given, every=every)
+        else:
+            found = bilstm(*given, self.precision, every=every, together=self.together)
         if not every:
             return found
         # A state lies within (-1, 1): -1 never is the largest of a text's own words.

@@ -13,6 +13,7 @@ from jaxdistill.models.arithmetic import PRECISIONS
 from jaxdistill.models.attention import fused_runs
 from jaxdistill.models.bert import Bert, BertShape, initial_params
 from jaxdistill.models.bilstm import BiLstm, BiLstmShape, initial_bilstm
+from jaxdistill.models.cudnn import fused_lstm_runs
 
 Model = Bert | BiLstm
 Shape = BertShape | BiLstmShape
@@ -39,7 +40,9 @@ def build(name: str, shape: Mapping[str, Any], precision: str, *, scores: bool =
     described = MODELS[name][0](**shape)
     on_cpu = jax.default_backend() == "cpu"
     if isinstance(described, BiLstmShape):
-        return BiLstm(described, precision, together=not on_cpu)
+        s = described
+        fused = fused_lstm_runs(s.width * s.channels, s.hidden, s.directions)
+        return BiLstm(s, precision, together=not on_cpu, fused=fused)
     fused = not scores and fused_runs(described.width // described.heads, precision)
     return Bert(described, precision, unroll=on_cpu, fused=fused)
 
