@@ -1,9 +1,11 @@
 """GLUE's small tasks with the recipes' defaults: a teacher, a student of 3 layers alone, distilled.
 
     python -m benchmarks.small_tasks --data GLUE --checkpoint CHECKPOINT [--work runs/small_tasks]
+        [--learning-rate 1e-4]
 
 For each task and seed: configs/teacher.py:<task> from CHECKPOINT, then its first layers alone
-(student.py), and taught (kd.py, tinybert.py). Each run is a run folder WORK/<task>/<seed>/<name>;
+(student.py), and taught (kd.py, tinybert.py), by a poor teacher too, from which jaxdistill.main
+would refuse to distil. --learning-rate is the teachers' alone. Each run is a run folder WORK/<task>/<seed>/<name>;
 what is finished is reused, and after a SIGTERM or a crash the same command goes on. Nothing is
 tuned. The best of the evaluations on dev is reported, chosen on the very rows it is reported on.
 
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=["rte", "mrpc", "stsb", "cola"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--layers", type=int, default=3, help="of the students")
+    parser.add_argument("--learning-rate", type=float, help="of the teachers; else the recipe's")
     args = parser.parse_args()
     work = Path(args.work).expanduser().resolve()
     work.mkdir(parents=True, exist_ok=True)
@@ -45,7 +48,8 @@ def main() -> None:
         for task in args.tasks
         for name in NAMES
     }
-    heading = f"Students of {args.layers} layers, seeds {args.seeds}. {machine()}."
+    rate = f"{args.learning_rate:g}" if args.learning_rate else "the recipe's"
+    heading = f"Students of {args.layers} layers, teachers' learning rate {rate}. {machine()}."
     text = f"{heading}\n\n{table(args.tasks, args.seeds, runs)}"
     write_atomic(work / "table.md", text)
     print(f"\n{text}")
@@ -56,8 +60,11 @@ def learn(args: argparse.Namespace, run: Path, task: str, seed: int) -> Path:
     flags: Flags = {"seed": seed, "data.folder": Path(args.data).expanduser().resolve()}
     if run.name == "teacher":
         flags["model.source"] = args.checkpoint
+        if args.learning_rate:
+            flags["stages.finetune.learning_rate"] = args.learning_rate
     else:
         flags |= {"teacher.run": run.parent / "teacher", "student.layers": args.layers}
+        flags["teacher.margin"] = -1.0
     return finish(f"configs/{run.name}.py:{task}", run, flags)
 
 
@@ -72,7 +79,7 @@ def table(tasks: list[str], seeds: list[int], runs: dict[tuple[str, int, str], P
                 values = [report["metrics"]["dev"][metric] for report in reports]
                 cells.append(f"{np.mean(values):.4f} ({min(values):.3f} to {max(values):.3f})")
             lines.append(f"| {task} | {metric} | {' | '.join(cells)} |")
-    return "\n".join(lines) + f"\n\nMeans of {len(seeds)} seed(s) on dev.\n"
+    return "\n".join(lines) + f"\n\nMeans over the seeds {seeds} on dev.\n"
 
 
 if __name__ == "__main__":
