@@ -79,20 +79,30 @@ def accumulate(grad_fn: GradFn, parts: int) -> GradFn:
     return accumulated
 
 
-def term_norms(loss: LossFn) -> Callable[..., dict[str, jax.Array]]:
-    """(trained, frozen, batch, rng, progress) -> each term's gradient norm by name, for the ledger.
+def term_norms(loss: LossFn, parts: int) -> Callable[..., dict[str, tuple[Any, Any]]]:
+    """(trained, frozen, batch, rng, progress) -> each term's value and gradient norm, both [].
 
-    A term is an entry of the loss's metrics. The model is run once, and back once for every term.
+    For the ledger; a term is an entry of the loss's metrics. A microbatch runs through the model
+    once, and back once for every term, scaled as gradient() scales it.
+
+    Args:
+      parts: microbatches, as in accumulate.
     """
 
-    def norms(
+    def each(
         trained: Params, frozen: Params, batch: Batch, rng: Any, progress: Progress
-    ) -> dict[str, jax.Array]:
+    ) -> tuple[tuple[Any, Metrics], Params]:
         terms, pull = jax.vjp(lambda p: dict(loss(p, frozen, batch, rng, progress)[1]), trained)
         none = jax.tree.map(jnp.zeros_like, terms)
-        return {
-            name: optax.tree.norm(pull({**none, name: jnp.ones_like(value)})[0])
+        scale = 1.0 if progress.scale is None else progress.scale
+        slopes = {
+            name: pull({**none, name: jnp.full_like(value, scale)})[0]
             for name, value in terms.items()
         }
+        return (0.0, terms), jax.tree.map(lambda g: g / scale, slopes)
+
+    def norms(*inputs: Any) -> dict[str, tuple[Any, Any]]:
+        (_, terms), slopes = accumulate(each, parts)(*inputs)
+        return {name: (value, optax.tree.norm(slopes[name])) for name, value in terms.items()}
 
     return norms

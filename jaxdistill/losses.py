@@ -20,8 +20,9 @@ def cross_entropy(logits: Array, labels: Array) -> jax.Array:
     A label outside 0..C-1 gives NaN instead of another class's loss.
     """
     log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
+    known = jnp.where(labels < 0, logits.shape[1], labels)  # -1 would be the last class
     return -jnp.take_along_axis(
-        log_probabilities, labels[:, None], axis=1, mode="fill", fill_value=jnp.nan
+        log_probabilities, known[:, None], axis=1, mode="fill", fill_value=jnp.nan
     )[:, 0]
 
 

@@ -65,8 +65,9 @@ def make_stages(
     Args:
       precision_of: the precision to compute in, given the one that a plan asks for.
 
-    Raises UserError where a stage has no section of config.stages. A section that the method does
-    not ask for now is left alone: a method may run some of its stages only.
+    Raises UserError where a stage has no section of config.stages, or one that accumulates a loss
+    which couples rows. A section that the method does not ask for now is left alone: a method may
+    run some of its stages only.
     """
 
     def models(precision: str, scores: bool) -> tuple[Model, Model | None]:
@@ -91,5 +92,11 @@ def make_stages(
         plan = dataclasses.replace(plans[name], precision=precision_of(plans[name].precision))
         student, taught_by = models(plan.precision, "scores" in sketched[number].needs)
         stage = method.stages(student, taught_by)[number]
+        if stage.couples and plan.accumulate > 1:
+            raise UserError(
+                f"config.stages.{name}.accumulate is {plan.accumulate}, and that stage's loss "
+                f"compares the rows of a batch with each other: microbatches would make another "
+                f"loss of it. Set accumulate=1, and batch_size to what fits."
+            )
         planned.append(Planned(stage, plan, student))
     return tuple(planned)

@@ -14,6 +14,7 @@ The fields of a report, a plain dict (names that other tools rely on; "?" may be
     stages?               [{"name", "steps", "seconds", "step", "metrics"?}] in order; step: that of
                           the parameters kept, metrics: theirs on dev
     ledger?               {stage: {term: share}}, of the loss ledger (config.ledger_steps) the means
+    ledger_values?        {stage: {term: value}}, the means of the same entries
 
 The baseline is the same student trained alone; its "start"? says from where, in words. No jax here.
 """
@@ -45,8 +46,8 @@ REQUIRED = (
 Cells = list[list[str]]
 
 LEDGER = (
-    "Of each term of a stage's loss the norm of its gradient, divided by the sum of these norms: "
-    "the mean over the stage's entries in metrics.jsonl."
+    "Of each term of a stage's loss its value, and its share: the norm of its gradient, divided by "
+    "the sum of these norms. Means over the stage's entries in metrics.jsonl."
 )
 
 
@@ -61,8 +62,9 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
         raise ValueError(f"the report lacks {', '.join(missing)}")
     selection = report["selection"] if "selection" in report else None
     records = read_metrics(folder)
-    if ledger := mean_shares(records):
-        report = {**report, "ledger": ledger}
+    shares, values = ledger_means(records)
+    if shares:
+        report = {**report, "ledger": shares, "ledger_values": values}
     drawn = draw_curves(records, folder / "curves.png", selection)
     write_atomic(folder / "report.md", markdown(report, drawn))
     write_json(folder / "report.json", report)
@@ -95,7 +97,8 @@ def markdown(report: Mapping[str, Any], curves: bool) -> str:
     if stages := _stages(report):
         parts += ["## Stages", _markdown_table(stages)]
     if "ledger" in report:
-        parts += ["## Loss ledger", _markdown_table(_ledger(report["ledger"])), LEDGER]
+        table = _ledger(report["ledger"], report["ledger_values"])
+        parts += ["## Loss ledger", _markdown_table(table), LEDGER]
     if curves:
         parts.append("![Losses and dev metrics over the steps of each stage](curves.png)")
     facts: list[tuple[str, str]] = []
@@ -186,31 +189,40 @@ def _stages(report: Mapping[str, Any]) -> Cells:
     return rows
 
 
-def mean_shares(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Stage -> term -> its share of the gradient, the mean over the lines of kind "ledger".
+def ledger_means(
+    records: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """Stage -> term -> its share of the gradient; and its value: means over lines of kind "ledger".
 
     What a loss logs beside its terms (Theseus's rate) has no gradient, and is left out. So is a
     line without any gradient, which has no shares.
     """
-    found: dict[str, dict[str, list[float]]] = {}
+    entries: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for record in records:
         if record["kind"] == "ledger":
-            stage = found.setdefault(record["stage"], {})
-            for name, value in record.items():
-                if name.endswith("_share"):
-                    stage.setdefault(name.removesuffix("_share"), []).append(float(value))
-    means = {
-        stage: {term: sum(seen) / len(seen) for term, seen in terms.items() if any(seen)}
-        for stage, terms in found.items()
-    }
-    return {stage: terms for stage, terms in means.items() if terms}
+            stage = entries.setdefault(record["stage"], {})
+            for name in (key.removesuffix("_share") for key in record if key.endswith("_share")):
+                seen = (float(record[f"{name}_share"]), float(record[name]))
+                stage.setdefault(name, []).append(seen)
+    shares: dict[str, dict[str, float]] = {}
+    values: dict[str, dict[str, float]] = {}
+    for where, terms in entries.items():
+        for name, seen in terms.items():
+            share, value = (sum(column) / len(seen) for column in zip(*seen, strict=True))
+            if share:
+                shares.setdefault(where, {})[name] = share
+                values.setdefault(where, {})[name] = value
+    return shares, values
 
 
-def _ledger(ledger: Mapping[str, Mapping[str, float]]) -> Cells:
-    names = list(dict.fromkeys(name for terms in ledger.values() for name in terms))
+def _ledger(
+    shares: Mapping[str, Mapping[str, float]], values: Mapping[str, Mapping[str, float]]
+) -> Cells:
+    names = list(dict.fromkeys(name for terms in shares.values() for name in terms))
     rows = [["stage", *names]]
-    for stage, terms in ledger.items():
-        rows.append([stage, *(f"{100 * terms[n]:.1f}%" if n in terms else "" for n in names)])
+    for stage, terms in shares.items():
+        of = values[stage]
+        rows.append([stage, *(f"{of[n]:.4g} ({terms[n]:.1%})" if n in terms else "" for n in names)])
     return rows
 
 

@@ -85,7 +85,8 @@ def run_stages(
         known = None if done.is_file() else answers(planned)
         train = train_table(bench, planned.stage.name)._replace(teacher=known)
         here = bench._replace(tables={**bench.tables, "train": train})
-        still = frozen if known is None else {}  # a teacher that is not asked takes no memory
+        # A teacher that is not asked in the step takes no memory.
+        still = frozen if known is None and planned.stage.needs else {}
         evaluate = _evaluate(bench, planned, still)
         around = _surroundings(here, evaluate, _selection(bench, planned.stage))
         params, record = train_stage(

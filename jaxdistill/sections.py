@@ -152,8 +152,8 @@ class Config:
     log_steps: int
     """Steps that one line of metrics.jsonl is the mean of."""
     ledger_steps: int
-    """Steps between entries of the loss ledger in metrics.jsonl: the norm of each term's gradient,
-    and its share of their sum. Each costs a backward pass per term; 0: none."""
+    """Steps between entries of the loss ledger in metrics.jsonl: each term's value, the norm of its
+    gradient, and its share of their sum. Each costs a backward pass per term; 0: none."""
     model: ModelConfig | BiLstmConfig | None = None
     """What a recipe without teacher trains."""
     student: ModelConfig | BiLstmConfig | None = None

@@ -97,7 +97,7 @@ class _Training:
         optimizer = make_optimizer(plan, self.steps)
         self.schedule = make_schedule(plan, self.steps)
         self.run_steps = make_steps(make_gradient(stage, plan), optimizer, self.steps, around.mesh)
-        self.norms = jax.jit(term_norms(stage.loss))
+        self.norms = jax.jit(term_norms(stage.loss, plan.accumulate))
         self.frozen = place(merge(self.still, frozen), around.mesh)
         self.parameters = passed_by_tokens(params) + passed_by_tokens(frozen)
         self.key = jax.random.fold_in(jax.random.key(around.seed), number)
@@ -206,16 +206,19 @@ class _Training:
         return next_chunk(batches, index, due), size
 
     def _enter(self, step: int, batch: Batch) -> None:
-        """Each term's share of the gradient, before this step, into the ledger."""
-        rng, progress = progress_at(self.state.step, self.key, self.steps, None)
-        params = self.state.params
+        """Each term's value and its share of the gradient, before this step, into the ledger."""
+        state = self.state
+        scale = None if state.scale is None else state.scale.value
+        rng, progress = progress_at(state.step, self.key, self.steps, scale)
         found = jax.device_get(
-            self.norms(params, self.frozen, split(batch, self.around.mesh), rng, progress)
+            self.norms(state.params, self.frozen, split(batch, self.around.mesh), rng, progress)
         )
-        total = sum(found.values())
-        shares = {f"{name}_share": float(norm / total) for name, norm in found.items() if total > 0}
-        norms = {f"{name}_norm": float(norm) for name, norm in found.items()}
-        self.around.log.write("ledger", self.stage.name, step, {**norms, **shares})
+        entry = {name: float(value) for name, (value, _) in found.items()}
+        entry |= {f"{name}_norm": float(norm) for name, (_, norm) in found.items()}
+        total = sum(norm for _, norm in found.values())
+        if total > 0:
+            entry |= {f"{name}_share": float(norm / total) for name, (_, norm) in found.items()}
+        self.around.log.write("ledger", self.stage.name, step, entry)
 
     def _drain(self, pending: list[_Pending], bar: Any, left: int) -> None:
         """Waits for all but the newest `left` dispatches and takes their metrics in."""

@@ -155,6 +155,9 @@ class Stage(NamedTuple):
     judge: LossFn | None = None
     """What chooses the best: a loss without dropout, its mean over the held-out rows, of which less
     is better. None: the task's selection metric on dev, of which more is."""
+    couples: bool = False
+    """Whether a row's loss depends on the batch's other rows (distances between examples, say), so
+    that microbatches would make another loss of it: such a stage is never accumulated."""
 
 
 @dataclass(frozen=True, kw_only=True)

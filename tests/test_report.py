@@ -148,17 +148,20 @@ def test_the_ledgers_shares_are_means_per_stage_and_only_of_terms(tmp_path: Path
         run.write("train", "pkd", 1, {"loss": 1.0})
         for step, soft in ((0, 0.25), (10, 0.5)):
             shares = {"soft_share": soft, "hard_share": 1 - soft, "rate_share": 0.0}
-            run.write("ledger", "pkd", step, {"soft_norm": 3.0, "rate_norm": 0.0, **shares})
-        run.write("ledger", "pkd", 20, {"soft_norm": 0.0})  # nothing flowed: no shares
-        run.write("ledger", "later", 0, {"patient_share": 1.0})
-        run.write("ledger", "replace", 0, {"rate_share": 0.0})
+            terms = {"soft": 4 * soft, "hard": 0.5, "rate": 0.5}
+            norms = {"soft_norm": 3.0, "rate_norm": 0.0}
+            run.write("ledger", "pkd", step, {**terms, **norms, **shares})
+        run.write("ledger", "pkd", 20, {"soft": 9.0, "soft_norm": 0.0})  # nothing flowed: no shares
+        run.write("ledger", "later", 0, {"patient": 12.0, "patient_share": 1.0})
+        run.write("ledger", "replace", 0, {"rate": 0.5, "rate_share": 0.0})
     write_report(tmp_path, REPORT)
     read = json.loads((tmp_path / "report.json").read_text())
     assert read["ledger"] == {"later": {"patient": 1.0}, "pkd": {"hard": 0.625, "soft": 0.375}}
+    assert read["ledger_values"] == {"later": {"patient": 12.0}, "pkd": {"hard": 0.5, "soft": 1.5}}
     text = (tmp_path / "report.md").read_text()
     assert "| stage | soft | hard | patient |" in text
-    assert "| pkd | 37.5% | 62.5% |  |" in text
-    assert "| later |  |  | 100.0% |" in text
+    assert "| pkd | 1.5 (37.5%) | 0.5 (62.5%) |  |" in text
+    assert "| later |  |  | 12 (100.0%) |" in text
 
 
 def size_of(png: Path) -> tuple[int, int]:

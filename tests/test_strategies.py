@@ -234,5 +234,39 @@ def test_the_ledger_has_each_terms_gradient():
         w = trained["w"]
         return 3 * w[0] + 4 * w[1] ** 2, {"a": 3 * w[0], "b": 4 * w[1] ** 2, "flat": jnp.ones([])}
 
-    norms = term_norms(terms)({"w": jnp.array([1.0, 2.0])}, {}, BATCH, KEY, NOW)
-    assert {name: float(norm) for name, norm in norms.items()} == {"a": 3.0, "b": 16.0, "flat": 0.0}
+    found = term_norms(terms, 1)({"w": jnp.array([1.0, 2.0])}, {}, BATCH, KEY, NOW)
+    assert {name: tuple(map(float, pair)) for name, pair in found.items()} == {
+        "a": (3.0, 3.0),
+        "b": (16.0, 16.0),
+        "flat": (1.0, 0.0),
+    }
+
+
+def test_the_ledger_of_microbatches_is_that_of_the_whole_batch():
+    batch = rows([[0, 1], [2, 2], [1, 2], [0, 0]], [1.0, 2.0, 3.0, 4.0], weight=[1, 1, 1, 0])
+    whole, parts = (term_norms(loss, n)(trained(), {}, batch, KEY, NOW)["half"] for n in (1, 2))
+    np.testing.assert_allclose(parts, whole, rtol=1e-6)
+    microbatch = term_norms(loss, 1)(trained(), {}, jax.tree.map(lambda a: a[::2], batch), KEY, NOW)
+    assert abs(microbatch["half"][1] / whole[1] - 1) > 0.1
+
+
+def test_the_ledger_is_scaled_as_float16_training_is():
+    def tiny(trained, frozen, batch, rng, progress):
+        value = 1e-9 * as_half(trained["w"])
+        return value, {"tiny": value}
+
+    at = ({"w": jnp.float32(1.0)}, {}, BATCH, KEY)
+    assert term_norms(tiny, 1)(*at, NOW)["tiny"][1] == 0  # what float16 makes of 1e-9
+    norm = term_norms(tiny, 1)(*at, NOW._replace(scale=jnp.float32(2.0**16)))["tiny"][1]
+    assert float(norm) == pytest.approx(1e-9, rel=1e-2)
+
+
+@jax.custom_vjp
+def as_half(x):
+    """x, its gradient rounded to float16 on the way back."""
+    return x
+
+
+as_half.defvjp(
+    lambda x: (x, None), lambda _, g: (g.astype(jnp.float16).astype(jnp.float32),)
+)
