@@ -22,8 +22,12 @@ The paper's shape (test 0.907, from BERT-large): presets.STUDENTS["tang"], which
     --config.student.view=words --config.student.channels=2 --config.student.hidden=150
         --config.student.dense=200 --config.student.activation=relu
 
-Both train on 20 times as many texts, made of the train texts. Measured with a smaller teacher and 5
-times as many of 20,000: benchmarks/RESULTS.md. The same BiLSTM on labels alone:
+Both train on 20 times as many texts, made of the train texts: --config.augment.name=tang, as in the
+paper; the seed's, which replaces no words by others of their kind, is that and
+
+    --config.augment.p_pos=0 --config.augment.ngram="(2,6)"
+
+Measured with a smaller teacher and 5 times as many of 20,000: benchmarks/RESULTS.md. The same BiLSTM on labels alone:
 configs/student_bilstm_sst2.py, or --config.baseline=True.
 """
 

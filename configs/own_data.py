@@ -26,7 +26,7 @@ def get_teacher() -> ConfigDict:
     config = recipes.frame("own_data_teacher", "own")
     config.method = ConfigDict({"name": "finetune"})
     config.model = recipes.start(
-        "random", layers=4, width=128, heads=4, inner=512, vocab=4000, dropout=0.1
+        "random", layers=4, width=128, heads=4, inner=512, vocab=8000, dropout=0.1
     )
     config.data = own_files(recipes.data(max_length=128, buckets=BUCKETS), unlabelled=False)
     config.stages = ConfigDict(

@@ -14,7 +14,7 @@ from jaxdistill.bilstm_section import BiLstmConfig
 from jaxdistill.data.splitters import Splitter
 from jaxdistill.data.tasks import Task
 from jaxdistill.data.tokens import load_tokenizer
-from jaxdistill.data.vectorfiles import ENDINGS
+from jaxdistill.data.vectorfiles import ENDINGS, PACKED
 from jaxdistill.data.vectors import derive, load_vectors
 from jaxdistill.data.views import OWN, View, build_vocabulary, read_view, write_view
 from jaxdistill.errors import UserError
@@ -179,10 +179,16 @@ def _rows(
     return rows
 
 
+def reads_file(vectors: str) -> bool:
+    """Whether config's `vectors` means a file of word vectors, and not a BERT's."""
+    path = Path(vectors).expanduser()
+    return path.suffix in (*ENDINGS, *PACKED) or path.is_file()
+
+
 def _word_table(about: BiLstmConfig, material: Material) -> _WordTable | None:
     """The BERT whose word vectors are to be reduced; None where vectors are of another kind."""
     source, where, teacher = about.vectors, material.config.start_key, material.teacher
-    if source == "random" or Path(source).suffix in ENDINGS:
+    if source == "random" or reads_file(source):
         return None
     if source == "teacher":
         assert teacher is not None, "checked() saw to it"

@@ -134,6 +134,7 @@ def _tinybert(about: AugmentConfig, texts: list[list[str]], room: Room) -> Maker
         count=about.candidates,
         fill=model,
         single=model.single if model else lambda word: False,
+        shown=model.shown if model else lambda words: (0, 0),
         near=near,
     )
 

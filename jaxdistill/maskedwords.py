@@ -77,8 +77,8 @@ class MaskedWords:
     def __call__(self, hidden: list[str], whole: list[str]) -> list[list[str]]:
         """The likeliest words where each text has its mask, best first.
 
-        Fewer than were asked for where the vocabulary has fewer; none where the text is so long
-        that the mask is cut off.
+        Fewer than were asked for where the vocabulary has fewer; none where a text is so long that
+        the mask is cut off.
 
         Args:
           hidden: N texts with a MASK each, of which the first counts.
@@ -103,6 +103,16 @@ class MaskedWords:
         """Whether the word is one word piece, and a known one."""
         pieces = self.tokenizer.encode(word, add_special_tokens=False).tokens
         return len(pieces) == 1 and pieces[0] not in ("[UNK]", MASK)
+
+    def shown(self, words: list[str]) -> tuple[int, int]:
+        """How many of a text's first words fit, and how many beside them as the second segment."""
+        cut = self.tokenizer.encode_batch_fast(words, add_special_tokens=False)
+        ends = np.cumsum([len(encoding.ids) for encoding in cut], dtype=np.int64)
+        room = self.widths[-1] - (3 if self.visible else 2)  # [CLS], [SEP], [SEP]
+        first = int(np.searchsorted(ends, room, "right"))
+        taken = ends[first - 1] if first else 0
+        second = int(np.searchsorted(ends, room - taken, "right")) if self.visible else 0
+        return first, second
 
 
 def _asker(model: Bert, vocabulary: Vocabulary, count: int) -> Callable[[Params, Batch], Any]:

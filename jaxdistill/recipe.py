@@ -20,6 +20,7 @@ import numpy as np
 from jaxdistill import mirror, processes
 from jaxdistill.augmenting import augment
 from jaxdistill.bench import Bench, material, of_tokens, train_table
+from jaxdistill.bilstm_section import BiLstmConfig
 from jaxdistill.data.tasks import known_task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.views import write_view
@@ -152,7 +153,9 @@ def _at_hand(config: Config, folder: Path) -> Config:
     """The config with the folders that process 0 reads runs and checkpoints from, as found here."""
 
     def found(section: Any) -> Any:
-        if section is None or not hasattr(section, "source"):
+        if isinstance(section, BiLstmConfig):
+            return replace(section, vectors=at_hand(section.vectors))
+        if section is None:
             return section
         return replace(section, source=at_hand(section.source))
 

@@ -222,7 +222,8 @@ def _ledger(
     rows = [["stage", *names]]
     for stage, terms in shares.items():
         of = values[stage]
-        rows.append([stage, *(f"{of[n]:.4g} ({terms[n]:.1%})" if n in terms else "" for n in names)])
+        cells = (f"{of[name]:.4g} ({terms[name]:.1%})" if name in terms else "" for name in names)
+        rows.append([stage, *cells])
     return rows
 
 

@@ -112,8 +112,8 @@ class TeacherConfig:
     source: str | None
     """Where the teacher's own training starts, instead of what its recipe says."""
     margin: float
-    """By how much its accuracy on dev must exceed the majority class's share (of a regression: its
-    Pearson correlation must exceed 0)."""
+    """By how much its accuracy on dev must exceed the majority class's share, or by half of what
+    that leaves, if it is less (of a regression: its Pearson correlation must exceed 0)."""
     recipe: dict[str, Any] | None
     """The whole config of the teacher's run."""
     cache: bool

@@ -89,6 +89,7 @@ def cached_answers(
     Raises UserError where a teacher's answer is not finite, and whatever poll raises; then all
     chunks but the one at work are kept.
     """
+    table = table._replace(words=None)  # a BiLSTM's: teachers' batches are as wide as tokens need
     about = describe(question, table, chunk)
     key = hashlib.sha256(canonical_json(about).encode()).hexdigest()
     shape, rows = question.teachers[0].model.shape, len(table.row)

@@ -237,7 +237,7 @@ def gate(
 
     Args:
       labels: [N] of the split, class numbers or targets; or [N, C] of 0 and 1.
-      margin: see TeacherConfig.
+      margin: see TeacherConfig; where a guess leaves less than twice that, half of what it leaves.
     """
     if labels.dtype.kind == "f":
         if not metrics["pearson"] > 0:
@@ -248,6 +248,7 @@ def gate(
         return
     if labels.ndim == 2:
         guess = _best_guess(labels)
+        margin = min(margin, (1 - guess) / 2)
         if not metrics["micro_f1"] > guess + margin:
             raise UserError(
                 f"The teacher {name} has a micro F1 of {metrics['micro_f1']:.4f} on {split}, where "
@@ -257,6 +258,7 @@ def gate(
             )
         return
     majority = float(np.bincount(labels).max() / len(labels))
+    margin = min(margin, (1 - majority) / 2)
     if not metrics["accuracy"] > majority + margin:  # nor is NaN
         raise UserError(
             f"The teacher {name} has an accuracy of {metrics['accuracy']:.4f} on {split}, where "

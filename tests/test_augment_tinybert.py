@@ -54,6 +54,7 @@ def proposer(**values) -> Proposer:
         "count": 2,
         "fill": fill,
         "single": lambda word: len(word) < 6,
+        "shown": lambda words: (len(words), len(words)),
         "near": near,
         **values,
     }
@@ -73,8 +74,18 @@ def test_candidates_by_hand():
         ("The [MASK] is uninspired, uninspiring!", "The Film is uninspired, uninspiring!"),
         ("a [MASK]", "a movie"),
     ]
-    assert proposer(fill=None, single=None)(["film uninspired"]) == [[[], ["dull", "flat"]]]
+    assert proposer(fill=None, single=None, shown=None)(["film uninspired"]) == [
+        [[], ["dull", "flat"]]
+    ]
     assert proposer(near=None)(["film uninspired"]) == [[["Movie", "plot"], []]]
+
+
+def test_a_text_that_is_too_long_loses_its_unmasked_end_first(monkeypatch):
+    monkeypatch.setattr("jaxdistill.data.augment.tinybert.ASKED", 1)  # one after another
+    found = proposer(shown=lambda words: (3, 2), single=lambda word: word != "uninspired")
+    (said,) = found(["movie, set uninspired movie"])
+    assert said == [["film", "plot"], [], ["film", "Movie"], ["dull", "flat"], []]
+    assert found.asked == [("[MASK], set", "movie,"), ("movie, [MASK]", "movie,")]
 
 
 def test_words_with_candidates_are_replaced_as_often_as_asked():
@@ -215,6 +226,23 @@ def test_a_mask_that_is_cut_off_has_no_words(params, tokenizer):
     assert asked([long + "[MASK]", "a [MASK]"], [long, "a plot"])[0] == []
     everything = asker(params, tokenizer, False, count=99)(["[MASK]"], ["a"])
     assert sorted(everything[0]) == sorted(PIECES.split()[8:])
+
+
+def test_how_much_of_a_text_fits(params, tokenizer):
+    """Into 40 positions: a word is one piece, "films" two."""
+    both, one = (asker(params, tokenizer, visible) for visible in (True, False))
+    assert one.widths[-1] == both.widths[-1] == 40
+    assert both.shown(["film"] * 14) == (14, 14)
+    assert both.shown(["film"] * 20) == (20, 17)
+    assert both.shown(["film"] * 40) == (37, 0)
+    assert both.shown(["film", "films"] * 9) == (18, 7)
+    assert one.shown(["film"] * 40) == (38, 0) and one.shown(["films"] * 40) == (19, 0)
+    assert both.shown([]) == (0, 0)
+    text = " ".join(["film"] * 20)
+    for at, there in ((0, True), (19, True), (36, True), (37, False)):
+        words = ["film"] * max(20, at + 1)
+        words[at] = "[MASK]"
+        assert bool(both([" ".join(words)], ["" if at >= 20 else text[: 17 * 5]])[0]) == there
 
 
 def test_which_words_are_one_piece(params, tokenizer):

@@ -308,6 +308,14 @@ def test_the_gate_by_hand():
         gate({"pearson": -0.1}, np.array([0.5, 1.0]), 0.02, "t")
     assert "margin" not in str(error.value)
     gate({"accuracy": 0.1}, labels, -1.0, "t")
+    rare = np.array([0] * 99 + [1])  # 0.02 more than 0.99 nobody can have
+    gate({"accuracy": 1.0}, rare, 0.02, "t")
+    with pytest.raises(UserError, match=r"0\.9950.*0\.9900.*asks for 0\.005 more"):
+        gate({"accuracy": 0.995}, rare, 0.02, "t")
+    always = np.array([[1, 0]] * 99 + [[0, 1]])
+    gate({"micro_f1": 1.0}, always, 0.02, "t")
+    with pytest.raises(UserError, match="micro F1 of 0.9900"):
+        gate({"micro_f1": 0.99}, always, 0.02, "t")
 
 
 def test_what_config_teacher_run_names(tmp_path, request, monkeypatch):

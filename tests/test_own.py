@@ -139,7 +139,8 @@ def test_a_parquet_of_a_published_task(tmp_path):
         (["10", "9", "2", "9"], "classes", ("2", "9", "10")),
         (["1", "0", "-1"], "classes", ("-1", "0", "1")),
         (["0.5", "1", "3.25"], "number", ()),
-        ([str(n) for n in range(40)], "number", ()),
+        ([str(2 * n) for n in range(40)], "number", ()),
+        ([str(n) for n in (*range(40), 60)], "number", ()),
         (["a|b", "", "b"], "many", ("a", "b")),
         (['["a", "b"]', "[]", '["c"]'], "many", ("a", "b", "c")),
         (["[spam]", "ham"], "classes", ("[spam]", "ham")),
@@ -174,7 +175,18 @@ def test_who_says_what_labels_are_is_believed():
 
 
 PIECES = [b"body", b"kind", b"\t", b",", b"\n", b"\r", b'"', b"{", b"}", b":", b"[", b"]", b"|"]
-PIECES += [b"1", b"2.5", b"a", b"b", b"\xff", b"\0", "好".encode(), b"\\ud800", b"NaN", b"null"]
+PIECES += [b"1", b"2.5", b"a", b"b", b"\xff", b"\0", "好".encode(), b"\\ud800", b"\xed\xa0\x80"]
+PIECES += [b"NaN", b"null"]
+
+
+def test_half_a_character_in_a_label_is_replaced_as_in_a_text(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = b"".join(b"x%d,a\xed\xa0\x80\ny%d,b\n" % (n, n) for n in range(10))
+    path.write_bytes(b"body,kind\n" + rows)
+    task = task_of(str(path))
+    assert task.labels == ("a\ufffd", "b")
+    parts = [read_own(task, split, "", quiet) for split in ("train", "dev")]
+    assert sum(len(part.row) for part in parts) == 20
 
 
 @settings(max_examples=200, deadline=None)
@@ -327,6 +339,10 @@ WRONG: dict[str, tuple[Wrong, str]] = {
     "numbers and a name": (
         own(NUMBERS + "x,n/a\n"),
         "labels of two kinds: 30 of 31 are numbers, and line 32 has 'n/a'",
+    ),
+    "numbers of classes, or amounts": (
+        own(csv_of([("x", str(n % 77)) for n in range(400)])),
+        "whole numbers from 0 to 76, every one of them.*config.data.labels=classes .or number",
     ),
     "lists and a name": (
         own(jsonl([("x", ["a"]), ("y", "b")]), name="a.jsonl"),

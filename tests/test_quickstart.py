@@ -72,7 +72,13 @@ def test_the_refusal_itself_works():
     import subprocess
     import sys
 
-    code = "import urllib.request as u; u.urlopen('http://127.0.0.1:9')"
-    environment = {**os.environ, "PYTHONPATH": REFUSE}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
-    assert done.returncode == 99
+    environment = {**os.environ, "PYTHONPATH": REFUSE, "HF_HUB_OFFLINE": "1"}
+    for code, status in (
+        ("import urllib.request as u; u.urlopen('http://127.0.0.1:9')", 99),
+        ("import socket; socket.gethostbyname('localhost')", 99),
+        ("import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)", 99),
+        ("import socket; socket.gethostname()", 0),
+        ("from jaxdistill.network import unreachable; unreachable()", 99),  # nobody forbade it
+    ):
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+        assert done.returncode == status, (code, done.stderr)

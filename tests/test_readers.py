@@ -219,6 +219,11 @@ def test_a_test_file_with_the_header_of_the_labelled_ones_is_scored(tmp_path: Pa
     put(tmp_path / "SST-2/test.tsv", "sentence\tlabel\nfine\t1\ndull\t0\n")
     examples = read_split(SST2, "test", tmp_path, quiet)
     assert (examples.texts, examples.labels.tolist()) == ((["fine", "dull"],), [1, 0])
+    put(tmp_path / "SST-2/test.tsv", "sentence\tlabel\nfine\t-1\ndull\t-1\n")  # held back
+    assert read_split(SST2, "test", tmp_path, quiet).unlabelled.all()
+    put(tmp_path / "SST-2/test.tsv", "sentence\tlabel\nfine\t1\ndull\t-1\n")
+    with pytest.raises(UserError, match="line 3: the label is '-1'"):
+        read_split(SST2, "test", tmp_path, quiet)
     put(tmp_path / "SST-2/test.tsv", "index\tsentence\n0\tfine\n1\tdull\n")
     examples = read_split(SST2, "test", tmp_path, quiet)
     assert (examples.texts, examples.labels.tolist()) == ((["fine", "dull"],), [-1, -1])

@@ -267,6 +267,4 @@ def as_half(x):
     return x
 
 
-as_half.defvjp(
-    lambda x: (x, None), lambda _, g: (g.astype(jnp.float16).astype(jnp.float32),)
-)
+as_half.defvjp(lambda x: (x, None), lambda _, g: (g.astype(jnp.float16).astype(jnp.float32),))

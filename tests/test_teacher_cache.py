@@ -15,6 +15,7 @@ from jaxdistill import recipes
 from jaxdistill.data.batches import Table, batches, rows_of
 from jaxdistill.data.logits import mix
 from jaxdistill.data.tokens import load_tokenizer
+from jaxdistill.data.views import Words
 from jaxdistill.errors import Preempted, UserError
 from jaxdistill.files import Lock, read_json, write_json
 from jaxdistill.log import RunLog
@@ -164,6 +165,13 @@ def test_it_holds_what_the_model_says(desk, teacher, table):
     assert "0 of 156 rows found (0%), 156 computed" in first
     assert "156 of 156 rows found (100%), 0 computed" in second
     assert f"{4 * ROWS * (2 + 2 * SHAPE.width) / 1e6:.2f} MB" in second
+
+
+def test_a_students_words_change_nothing(whole, desk, teacher, table):
+    texts = np.arange(ROWS + 1) * (WIDTH + 1)  # each has more words than any batch is wide
+    words = Words(np.ones(texts[-1], np.int32), texts, 1)
+    assert same(desk(question(teacher), table._replace(words=words)), whole[1])
+    assert desk.asked == 3
 
 
 def test_a_chunk_has_the_same_bits_by_itself(whole, desk, teacher, table):

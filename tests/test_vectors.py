@@ -120,7 +120,8 @@ def test_what_was_found_is_kept(tmp_path, monkeypatch):
         ("a.bin", b"the 1 2\n", "does not begin with a line of two numbers"),
         ("a.bin", b"2 2\nthe " + bytes(8), "ends after 1 of 2 words"),
         ("a.npz", b"PK", "no sound npz"),
-        ("a.csv", b"", "no file of word vectors.*ends in another way"),
+        ("a.csv", b"", "no file of word vectors.*ends in another way. Rename or convert it"),
+        ("a.bin.gz", b"", "no file of word vectors.*Unpack it first"),
     ],
 )
 def test_what_is_no_such_file_is_told(name, content, said, tmp_path):

@@ -28,7 +28,8 @@ class Sheet(NamedTuple):
 def by_position(task: Task, split: str, lines: list[Line]) -> Sheet:
     """The columns as the task's distribution has them.
 
-    A test file whose header is that of the labelled files is read as one of these.
+    A test file whose header is that of the labelled files is read as one of these, unless every
+    label in it is -1, as the hub writes a label that is held back.
     """
     layout = task.layout(split)
     if not layout.header or not lines:
@@ -38,7 +39,8 @@ def by_position(task: Task, split: str, lines: list[Line]) -> Sheet:
     if layout.label is None and whole.header and whole.label is not None:
         names = _at(header, whole.texts), _at(header, (whole.label,))
         if names == (_lower(task.text_names), _lower((task.label_name,))):
-            layout = whole
+            held = all(line.fields[whole.label :][:1] == ["-1"] for line in lines[1:])
+            layout = whole._replace(label=None) if held else whole
     remarks: tuple[str, ...] = ()
     if _at(header, layout.texts) != _lower(task.text_names):
         found = [header[at] if at < len(header) else "nothing" for at in layout.texts]

@@ -127,7 +127,16 @@ def _infer(values: Sequence[str], lines: Sequence[int], where: str) -> str:
     known = [as_number(value) for value in values]
     numbers = [number for number in known if number is not None]
     fine = any(not number.is_integer() for number in numbers)
-    measured = fine or len(set(numbers)) > MOST_CLASSES
+    different = set(numbers)
+    measured = fine or len(different) > MOST_CLASSES
+    if len(numbers) == len(values) and measured and not fine:
+        least = int(min(different))
+        if least in (0, 1) and len(different) == int(max(different)) - least + 1:
+            raise UserError(
+                f"{where}: the labels are the whole numbers from {least} to {max(different):.0f}, "
+                f"every one of them. They may number classes, or be amounts: say which with "
+                f"--config.data.labels=classes (or number)."
+            )
     if measured and 2 * len(numbers) > len(values):
         for value, line, number in zip(values, lines, known, strict=True):
             if number is None:

@@ -14,7 +14,14 @@ from jaxdistill.data.columns import Sheet
 from jaxdistill.data.formats import FORMATS
 from jaxdistill.data.labels import find_labels
 from jaxdistill.data.parting import held_out
-from jaxdistill.data.tables import Examples, Notice, from_lines, no_example, written_labels
+from jaxdistill.data.tables import (
+    Examples,
+    Notice,
+    clean,
+    from_lines,
+    no_example,
+    written_labels,
+)
 from jaxdistill.data.task import Task
 from jaxdistill.data.tasks import OWN
 from jaxdistill.errors import UserError
@@ -71,7 +78,7 @@ def own_task(
     if not whole:
         raise no_example(task, path, len(sheet.lines), max(at, *sheet.layout.texts) + 1)
     found, said = find_labels(
-        [line.fields[at] for line in whole],
+        [clean(line.fields[at]) for line in whole],
         [line.number for line in whole],
         f"{path}, column {label}",
         kind,

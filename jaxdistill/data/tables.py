@@ -142,7 +142,7 @@ def from_lines(
     if layout.label is None:
         labels = [float("nan") if task.regression else -1] * len(rows)
     else:
-        values = [line.fields[layout.label] for line in rows]
+        values = [clean(line.fields[layout.label]) for line in rows]
         labels = read_labels(task, values, rows, path, accepted)
     examples = assemble(task, texts, labels)
     say(task, str(path), examples, said, expected, notice)

@@ -19,6 +19,8 @@ from jaxdistill.errors import UserError
 
 ENDINGS = (".txt", ".vec", ".bin", ".npz")
 """Of files that hold word vectors; the first two are text."""
+PACKED = (".gz", ".bz2", ".xz", ".zip")
+"""Of files as they are distributed, which must be unpacked."""
 _BLOCK = 1 << 22
 """Bytes of a binary file that are read at once."""
 
@@ -34,7 +36,8 @@ def stream(path: Path, wanted: Wanted = lambda word: True) -> Iterator[tuple[str
     if path.suffix not in ENDINGS or not path.is_file():
         raise UserError(
             f"{path} is no file of word vectors: these end in {', '.join(ENDINGS)}, and it "
-            + ("ends in another way." if path.exists() else "does not exist.")
+            + ("ends in another way. " if path.exists() else "does not exist. ")
+            + ("Unpack it first." if path.suffix in PACKED else "Rename or convert it.")
         )
     readers = {".bin": _binary, ".npz": _npz}
     yield from (readers[path.suffix] if path.suffix in readers else _text)(path, wanted)

@@ -50,7 +50,8 @@ def build_vocabulary(texts: Iterable[str], size: int, *, lower: bool = True) -> 
         raise UserError(
             f"A vocabulary of {size:,} word pieces is too small for these texts: their "
             f"{len(letters):,} different characters and the special pieces take {len(pieces):,}. "
-            "Ask for more, or use texts with fewer characters."
+            f"Set config.model.vocab (a teacher's: config.teacher.recipe.model.vocab) to "
+            f"{2 * len(pieces):,} or so."
         )
     known = set(pieces)
     merges = _Merges(words)

@@ -1,15 +1,24 @@
-"""On PYTHONPATH, every attempt of a process to reach a network ends it: nothing may even try."""
+"""On PYTHONPATH, every attempt of a process to open a socket ends it: nothing may even try.
+
+What tells libraries to stay offline is taken away: a run from local files must not need it.
+"""
 
 import os
-import socket
 import sys
 
-
-def refuse(*arguments: object, **named: object) -> None:
-    print(f"NETWORK TOUCHED: {arguments[1:]}", file=sys.stderr, flush=True)
-    os._exit(99)
+for switch in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
+    os.environ.pop(switch, None)
 
 
-socket.socket.connect = refuse  # type: ignore[method-assign, assignment]
-socket.socket.connect_ex = refuse  # type: ignore[method-assign, assignment]
-socket.getaddrinfo = refuse  # type: ignore[assignment]
+UNIX = 1
+"""AF_UNIX: asyncio wakes itself by a pair of such, which lead nowhere."""
+
+
+def refuse(event: str, arguments: tuple[object, ...]) -> None:
+    inside = event == "socket.gethostname" or (event == "socket.__new__" and arguments[1] == UNIX)
+    if event.startswith("socket.") and not inside:
+        print(f"NETWORK TOUCHED: {event} {arguments}", file=sys.stderr, flush=True)
+        os._exit(99)
+
+
+sys.addaudithook(refuse)

@@ -2,7 +2,8 @@
 
 Source: Jiao et al. 2020, arXiv:1909.10351, algorithm 1, and its data_augmentation.py. As in the
 code and not in the paper, candidates are found once for each word of the original, and stop words,
-numbers and punctuation stay. Unlike the code, a word is no candidate for itself, and of a pair each
+numbers and punctuation stay; of a text too long for the masked-LM the end is left out where it
+stands unmasked, as in the code, before any word is. Unlike the code, a word is no candidate for itself, and of a pair each
 text is changed beside the other's original (the code leaves the last changed one there).
 """
 
@@ -22,6 +23,9 @@ Fill = Callable[[list[str], list[str]], list[list[str]]]
 Near = Callable[[Sequence[str]], Mapping[str, list[str]]]
 """Words in lower case -> the words nearest to each that is known, best first."""
 
+ASKED = 2_000
+"""Questions to a masked-LM at once: each is a text."""
+
 Candidates = list[list[str]]
 """For each word of a text the words that may take its place; empty: it stays."""
 
@@ -37,24 +41,34 @@ class Proposer:
     """A masked-LM, asked about words of a single piece."""
     single: Callable[[str], bool]
     """Whether a word is a single piece to it; not asked without it."""
+    shown: Callable[[list[str]], tuple[int, int]]
+    """How many of a text's first words it reads where one of them is hidden, and how many of the
+    same text beside them; not asked without it."""
     near: Near | None
-    """Word vectors, asked about all other words."""
+    """Word vectors, asked about all other words, and those beyond what a masked-LM reads."""
 
     def __call__(self, texts: Sequence[str]) -> list[Candidates]:
         """For each text, the candidates of its words."""
         cuts = [cut(text, self.split) for text in texts]
         found: list[Candidates] = [[[] for _ in each.words] for each in cuts]
+        seen = [(0, 0) if self.fill is None else self.shown(each.words) for each in cuts]
         asked: list[tuple[int, int]] = []
         rest: list[tuple[int, int]] = []
         for number, each in enumerate(cuts):
             for at, word in enumerate(each.words):
                 if eligible(word):
-                    by_model = self.fill is not None and self.single(word)
+                    by_model = at < seen[number][0] and self.single(word)
                     (asked if by_model else rest).append((number, at))
-        if self.fill is not None and asked:
-            hidden = [_hide(cuts[number], at) for number, at in asked]
-            beside = [texts[number] for number, _ in asked]
-            for (number, at), words in zip(asked, self.fill(hidden, beside), strict=True):
+        beside = [
+            text if count == len(each.words) else rebuild(each, each.words, 0, count)
+            for text, each, (_, count) in zip(texts, cuts, seen, strict=True)
+        ]
+        for start in range(0, len(asked), ASKED):
+            assert self.fill is not None, "nothing is asked without it"
+            now = asked[start : start + ASKED]
+            hidden = [_hide(cuts[number], at, seen[number][0]) for number, at in now]
+            answers = self.fill(hidden, [beside[number] for number, _ in now])
+            for (number, at), words in zip(now, answers, strict=True):
                 found[number][at] = self._others(cuts[number].words[at], words)
         if self.near is not None and rest:
             wanted = sorted({cuts[number].words[at].lower() for number, at in rest})
@@ -120,6 +134,7 @@ def eligible(word: str) -> bool:
     return word.isalpha() and word.lower() not in STOPWORDS
 
 
-def _hide(text: Words, at: int) -> str:
+def _hide(text: Words, at: int, count: int) -> str:
+    """The text's first words, with one of them hidden."""
     after = [*text.words[:at], MASK, *text.words[at + 1 :]]
-    return rebuild(text, after, 0, len(after))
+    return rebuild(text, after, 0, count)
