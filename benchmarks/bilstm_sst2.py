@@ -9,7 +9,8 @@ text file of vectors.
 Vectors: "random"; "glove", whose words are whole words; "derived", the word-piece table of
 CHECKPOINT reduced to 300. Each run is a run folder WORK/<seed>/<vectors>[_augmented], made by
 jaxdistill.main from configs/bilstm_sst2.py; its folder "alone" is the twin, the same BiLSTM trained
-as long on the labels alone. What is finished is reused, and after a SIGTERM or a crash the same
+for as many epochs on the labels alone: with augmentation, one of its epochs is several times as
+many steps as one of its twin's. What is finished is reused, and after a SIGTERM or a crash the same
 command goes on. Nothing is tuned; dev is scored after every epoch and the best is reported, chosen
 on the very rows that it is reported on.
 

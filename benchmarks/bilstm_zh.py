@@ -45,6 +45,19 @@ TASKS = {
     "chnsenticorp_dedup": About("chnsenticorp", 64, 3e-4, 128, "(32, 64, 128)"),
 }
 TEMPERATURES = (1.0, 5.0, 10.0, 20.0)
+OPTIMIZER = (
+    "epochs",
+    "batch_size",
+    "optimizer",
+    "learning_rate",
+    "epsilon",
+    "schedule",
+    "warmup",
+    "weight_decay",
+    "clip",
+    "eval_steps",
+)
+"""Of the BiLSTM alone's stage, what the taught ones have too, and its betas."""
 GOAL = 0.02
 """How far above the BiLSTM alone the teacher should be, in accuracy."""
 
@@ -95,9 +108,9 @@ def main() -> None:
         found[name] = taught(args, about, here, name, temperature, teachers)
     differ([*teachers, *found.values()])
     every = {"teacher": teachers, **{name: [run] for name, run in found.items()}}
-    said = f"{args.rows:,}" if args.rows else "all"
+    count = read_json(found["bilstm"] / "data.json")["train"]["rows"]
     heading = (
-        f"{args.task}, {said} train rows, {args.epochs} epochs, seed {args.seed}; the teacher's "
+        f"{args.task}, {count:,} train rows, {args.epochs} epochs, seed {args.seed}; the teacher's "
         f"row is the mean of {args.teachers}. {machine()}."
     )
     text = f"{heading}\n\n{table(every)}\n{gap(found)}\n"
@@ -168,7 +181,8 @@ def taught(
     temperature: float,
     teachers: list[Path],
 ) -> Path:
-    """The finished run of a row with teachers: CE + T^2 KL, as in configs/bilstm_thucnews.py."""
+    """The finished run of a row with teachers: CE + T^2 KL, trained just as the BiLSTM alone."""
+    stage = read_json(work / "bilstm" / "config.json")["stages"]["finetune"]
     flags = {
         **common(args),
         "seed": args.seed,
@@ -178,11 +192,14 @@ def taught(
         "method.soft_weight": 1.0,
         "method.hard_weight": 1.0,
         "method.temperature": temperature,
+        "method.temperature_on": "both",
+        "method.temperature_squared": True,
         "baseline": False,
         "student.max_words": about.length,
         "data.max_length": about.length,
         "data.buckets": about.buckets,
-        "stages.kd.epochs": args.epochs,
+        **{f"stages.kd.{key}": stage[key] for key in OPTIMIZER},
+        "stages.kd.betas": tuple(stage["betas"]),
     }
     return finish(f"configs/bilstm_{about.recipe}.py", work / name.replace(" ", "_"), flags)
 

@@ -5,9 +5,10 @@
 
 For each task and seed: configs/teacher.py:<task> from CHECKPOINT, then its first layers alone
 (student.py), and taught (kd.py, tinybert.py), by a poor teacher too, from which jaxdistill.main
-would refuse to distil. --learning-rate is the teachers' alone. Each run is a run folder WORK/<task>/<seed>/<name>;
-what is finished is reused, and after a SIGTERM or a crash the same command goes on. Nothing is
-tuned. The best of the evaluations on dev is reported, chosen on the very rows it is reported on.
+would refuse to distil. --learning-rate is the teachers' alone. Each run is a run folder
+WORK/<task>/<seed>/<name>; what is finished is reused, and after a SIGTERM or a crash the same
+command goes on. Nothing is tuned. The best of the evaluations on dev is reported, chosen on the
+very rows it is reported on.
 
 Prints a table of every metric that the benchmark has for the task, mean over the seeds and their
 range, and writes it to WORK/table.md.

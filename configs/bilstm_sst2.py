@@ -27,8 +27,8 @@ paper; the seed's, which replaces no words by others of their kind, is that and
 
     --config.augment.p_pos=0 --config.augment.ngram="(2,6)"
 
-Measured with a smaller teacher and 5 times as many of 20,000: benchmarks/RESULTS.md. The same BiLSTM on labels alone:
-configs/student_bilstm_sst2.py, or --config.baseline=True.
+Measured with a smaller teacher and 5 times as many of 20,000: benchmarks/RESULTS.md. The same
+BiLSTM on labels alone: configs/student_bilstm_sst2.py, or --config.baseline=True.
 """
 
 from ml_collections import ConfigDict

@@ -13,8 +13,8 @@ Seed 004's `bash run_train_teacher.sh`, dev 0.922 published, and seed 000's `run
     --config.stages.finetune.learning_rate=2e-5 --config.stages.finetune.weight_decay=1e-4
     --config.stages.finetune.learning_rate=3e-5 --config.stages.finetune.batch_size=128
 
-With bert-base-uncased not measured here; from a checkpoint of 6 layers of 384, dev 0.8922 (one run),
-and 0.8872 on 20,000 rows (the mean of three): benchmarks/RESULTS.md.
+With bert-base-uncased not measured here; from a checkpoint of 6 layers of 384, dev 0.8922 (one
+run), and 0.8872 on 20,000 rows (the mean of three): benchmarks/RESULTS.md.
 """
 
 from ml_collections import ConfigDict

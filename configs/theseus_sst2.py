@@ -10,8 +10,8 @@ network:
         --config.data.folder=glue --config.teacher.source=bert-base-uncased
 
 Seed 004's `bash run_bert_theseus.sh 0 1 1e-5 1e-5 0.5 4` (learning rates of the two stages, rate,
-12 layers to 3): dev 0.872 published. Measured with 3 of 6 layers of 384, learning rate 5e-5 and 3 and
-2 epochs: 0.8792 on 20,000 rows (the mean of three; its teacher 0.8872), 0.8865 on all (one run;
+12 layers to 3): dev 0.872 published. Measured with 3 of 6 layers of 384, learning rate 5e-5, and 3
+and 2 epochs: 0.8792 on 20,000 rows (the mean of three; its teacher 0.8872), 0.8865 on all (one run;
 teacher 0.8922): benchmarks/RESULTS.md. The student (the successor) starts from the first 3 layers
 of the fine-tuned teacher, and only these train: with probability 0.5 each in the place of N/3 of
 the teacher's, then alone. The paper's curriculum in one stage, p(t) = min(1, 6e-4 t
