@@ -17,6 +17,7 @@ import tiny
 from safetensors.numpy import save_file
 from test_huggingface import random_params
 from test_pretrain_run import ignore, parse, write_corpus
+from test_table import QUICK, RADIUS, STRATEGIES, TINY_PLAN
 
 from jaxdistill import evaluate
 from jaxdistill.data import textfiles
@@ -37,6 +38,7 @@ from jaxdistill.origins import find_checkpoint
 from jaxdistill.recipe import ensure_run
 from jaxdistill.runs import open_run
 from jaxdistill.starts import make_start
+from jaxdistill.strategies import make_gradient
 from jaxdistill.trees import flatten
 from jaxdistill.types import Batch, Progress
 
@@ -101,9 +103,9 @@ def batch_of(rows: int = 3, width: int = 6) -> Batch:
         row=np.arange(rows, dtype=np.int32),
         input_ids=rng.integers(5, SHAPE.vocab, (rows, width)).astype(np.int32),
         segments=np.zeros((rows, width), np.int32),
-        mask=np.arange(width)[None] < np.array([6, 4, 5])[:, None],
+        mask=np.arange(width)[None] < np.array([6, 4, 5, 3])[:rows, None],
         labels=np.zeros(rows, np.int32),
-        weight=np.array([1, 1, 0], np.float32),
+        weight=np.array([1, 1, 0, 1], np.float32)[:rows],
     )
 
 
@@ -140,6 +142,33 @@ def test_it_is_tinyberts_intermediate_loss_without_heads():
     assert not ours.trains("student/pooler/kernel")
     assert ours.trains("student/layers/query/kernel") and ours.trains("extras/projection/bias")
     assert (ours.keep, ours.needs) == ("best", ("hiddens", "scores"))
+
+
+def test_it_composes_with_the_strategies():
+    """Accumulated, in float16, attacked on the tokens: the gradient stays near the plain one's."""
+    small = dataclasses.replace(SHAPE, layers=1, dropout=0.0, attention_dropout=0.0)
+    teacher = Bert(SHAPE)
+    general = General(layer_map=(2,), projection="per_layer")
+    heads = ("pooler", "classifier")
+    params = {
+        "student": {k: v for k, v in random_params(small).items() if k not in heads},
+        "extras": general.extras(jax.random.key(0), Bert(small), teacher),
+    }
+    found = {}
+    for strategy in ("clean", "all"):
+        plan = dataclasses.replace(TINY_PLAN, **STRATEGIES[strategy])
+        (stage,) = general.stages(Bert(small, plan.precision), Bert(SHAPE, plan.precision))
+        scale = jnp.float32(1024) if plan.precision == "float16" else None
+        now = Progress(jnp.int32(0), jnp.float32(0), jax.random.key(5), scale)
+        run = jax.jit(make_gradient(stage, plan), compiler_options=QUICK)
+        still = {"teacher": random_params(SHAPE)}
+        found[strategy] = run(params, still, batch_of(rows=4), jax.random.key(1), now)
+    ((clean, _), plain), ((loss, metrics), grads) = found["clean"], found["all"]
+    np.testing.assert_allclose(loss, clean, rtol=1e-2)
+    assert metrics["adversarial_loss"] > loss and 0 < metrics["perturbation"] < RADIUS + 1e-5
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+    kernel = [tree["student"]["layers"]["query"]["kernel"] for tree in (grads, plain)]
+    assert np.abs(kernel[0] - kernel[1]).max() > 1e-5
 
 
 # ---- the run

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny
 from test_bert import arrays, torch_and_transformers, torch_inputs, torch_model
+from test_table import QUICK, RADIUS, STRATEGIES, TINY_PLAN
 
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.vocabulary import chinese_ids, masking_vocabulary, write_tokenizer
@@ -22,6 +23,7 @@ from jaxdistill.methods.pretrain import Pretrain, mask_batch, room
 from jaxdistill.models.bert import Bert, BertShape, initial_params
 from jaxdistill.models.huggingface import from_huggingface
 from jaxdistill.step import progress_at
+from jaxdistill.strategies import make_gradient
 from jaxdistill.trees import flatten
 from jaxdistill.types import Batch, Progress, Vocabulary
 
@@ -258,6 +260,25 @@ def test_accumulation_is_the_large_batch(weight):
     whole, parts = (gradients(STILL, batch, parts) for parts in (1, 2))
     assert float(whole[0][0]) > 1
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), whole, parts)
+
+
+@pytest.mark.parametrize("strategy", ["fgm", "all"])
+def test_it_composes_with_the_strategies(strategy):
+    """The word table is the output layer too: an attack on it moves both, one on tokens neither."""
+    plan = dataclasses.replace(TINY_PLAN, **STRATEGIES[strategy])
+    (stage,) = METHOD.stages(Bert(STILL, plan.precision, unroll=False), None)
+    attacked = jax.jit(make_gradient(stage, plan), compiler_options=QUICK)
+    batch, rng = batch_of([16, 5, 2, 9, 16, 12], 16), jax.random.key(1)
+    scale = jnp.float32(1024) if plan.precision == "float16" else None
+    now = Progress(jnp.int32(0), jnp.float32(0), KEY, scale)
+    (loss, metrics), grads = attacked(parameters(STILL), {}, batch, rng, now)
+    (clean, _), plain = gradients(STILL, batch)
+    np.testing.assert_allclose(loss, clean, rtol=1e-5 if scale is None else 1e-2)
+    assert metrics["adversarial_loss"] > loss and 0 < metrics["perturbation"] < RADIUS + 1e-5
+    for path, leaf in flatten(grads).items():
+        assert np.isfinite(leaf).all(), path
+    table = "student/embeddings/word/embedding"
+    assert np.abs(flatten(grads)[table] - flatten(plain)[table]).max() > 1e-4
 
 
 def test_the_judge_is_the_loss_without_dropout():

@@ -5,8 +5,8 @@ every program is compiled once, without XLA's optimizations, and all tests look 
 
 - each method's first stage with every strategy, and its later stages clean and accumulated, by
   plain gradient descent on one device;
-- each method's first stage with one strategy, another for each (IN_TURN), by the step that runs
-  use (make_steps, AdamW), on one device and on four, all in one process.
+- each method's first stage accumulated, and with one strategy, another for each (IN_TURN), by the
+  step that runs use (make_steps, AdamW), on one device and on four, all in one process.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ CELLS = [
 ]
 FIRST = [(method, next(iter(stages))) for method, (_, stages) in ROWS.items()]
 IN_TURN = [(*cell, list(STRATEGIES)[(i + 1) % len(STRATEGIES)]) for i, cell in enumerate(FIRST)]
+IN_TURN += [cell for each in FIRST if (cell := (*each, "accumulate")) not in IN_TURN]
 
 STEPS = 4
 RADIUS = 0.5
@@ -289,7 +290,7 @@ assert jax.device_count() == 4
 for method, stage, strategy in table.IN_TURN:
     for devices in (1, 4):
         found = table.steps(method, stage, strategy, devices)
-        np.savez(f"{sys.argv[1]}/{method}{devices}.npz", **found)
+        np.savez(f"{sys.argv[1]}/{method} {strategy} {devices}.npz", **found)
 """
 
 
@@ -319,7 +320,9 @@ def beside(tmp_path_factory):
 def test_a_runs_steps_are_the_same_on_1_and_4_devices(method, stage, strategy, beside):
     _, plan, params = setting(method, stage, strategy)
     before = flatten({**params, "teacher": teacher_params()})
-    one, four = (dict(np.load(beside() / f"{method}{devices}.npz")) for devices in (1, 4))
+    one, four = (
+        dict(np.load(beside() / f"{method} {strategy} {devices}.npz")) for devices in (1, 4)
+    )
     near = 1e-5 if plan.precision == "float32" else 2e-3
     np.testing.assert_allclose(four.pop("loss"), one.pop("loss"), rtol=near)
     for found in (one, four):
