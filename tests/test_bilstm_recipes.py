@@ -49,7 +49,8 @@ def reviews(folder: Path, name: str, row: str, ending: str, header: str = "") ->
 def vectors(path: Path, words: list[str], width: int) -> None:
     """word2vec's .bin."""
     drawn = np.random.default_rng(0).normal(size=(len(words), width)).astype("<f4")
-    body = [word.encode() + b" " + row.tobytes() + b"\n" for word, row in zip(words, drawn)]
+    lines = zip(words, drawn, strict=True)
+    body = [word.encode() + b" " + row.tobytes() + b"\n" for word, row in lines]
     path.write_bytes(f"{len(words)} {width}\n".encode() + b"".join(body))
 
 
