@@ -32,6 +32,13 @@ os.environ.update(
     JAX_PLATFORMS="cpu",
     MPLBACKEND="Agg",
 )
+# Most of a test's time is compiling, which this halves. What sets flags of its own is compiled as
+# runs are: test_main.py's devices, and the quickstart.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_llvm_disable_expensive_passes=true",
+)
 
 
 def pytest_unconfigure() -> None:
