@@ -105,7 +105,6 @@ def test_a_recipe_end_to_end(name, configured, tmp_path):
     assert read_json(tmp_path / name / "teacher" / "cache.json") == {name: True}  # served by it
     lines = [line for line in read_metrics(tmp_path / name) if line["kind"] == "train"]
     assert lines
-    assert lines
     wanted = {"hard", "soft", *(("patient",) if name == "pkd" else ())}
     shares = report["ledger"][name]
     assert shares.keys() == wanted
