@@ -33,7 +33,7 @@ os.environ.update(
     MPLBACKEND="Agg",
 )
 # Most of a test's time is compiling, which this halves. What sets flags of its own is compiled as
-# runs are: test_main.py's devices, and the quickstart.
+# runs are: several processes (together.py), test_main.py's devices, the quickstart.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "

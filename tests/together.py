@@ -27,7 +27,7 @@ def start(
         subprocess.Popen(
             [*command, *([*meeting, f"--process={number}"] if count > 1 else [])],
             cwd=ROOT,
-            env={**os.environ, **environment},
+            env={**os.environ, "XLA_FLAGS": "", **environment},  # compiled as runs are
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
