@@ -58,6 +58,7 @@ def main() -> None:
     assert child.stdin and child.stdout
     threading.Thread(target=send, args=(child.stdin, args.rows, args.longest), daemon=True).start()
     begun, every, seen = time.monotonic(), max(1, args.rows // 10), []
+    expected = -1
     for expected, line in enumerate(child.stdout):
         answer = json.loads(line)
         if answer["row"] != expected:

@@ -297,7 +297,7 @@ def _short(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     if cause or not lines:
         return cause[1] if cause else type(error).__name__
-    return f"{type(error).__name__}: {lines[0][:300]}"
+    return f"{type(error).__name__}: {lines[0][:300]}".rstrip(".")  # a sentence goes on
 
 
 class _OrbaxChatter(logging.Filter):
