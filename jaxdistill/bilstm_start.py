@@ -20,7 +20,7 @@ from jaxdistill.data.views import OWN, View, build_vocabulary, read_view, write_
 from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder
 from jaxdistill.models.bilstm import VECTOR_STD, BiLstm, BiLstmShape, initial_bilstm
-from jaxdistill.origins import Notice, at_hand, find_checkpoint, origin_of
+from jaxdistill.origins import KEYWORDS, Notice, at_hand, find_checkpoint, origin_of
 from jaxdistill.runs import WORDS, Run
 from jaxdistill.sections import Config
 from jaxdistill.types import Params
@@ -179,16 +179,16 @@ def _rows(
     return rows
 
 
-def reads_file(vectors: str) -> bool:
-    """Whether config's `vectors` means a file of word vectors, and not a BERT's."""
+def _names_file(vectors: str) -> bool:
+    """Whether config's `vectors` is a file of word vectors: no keyword, and no BERT."""
     path = Path(vectors).expanduser()
-    return path.suffix in (*ENDINGS, *PACKED) or path.is_file()
+    return vectors not in KEYWORDS and (path.suffix in (*ENDINGS, *PACKED) or path.is_file())
 
 
 def _word_table(about: BiLstmConfig, material: Material) -> _WordTable | None:
     """The BERT whose word vectors are to be reduced; None where vectors are of another kind."""
     source, where, teacher = about.vectors, material.config.start_key, material.teacher
-    if source == "random" or reads_file(source):
+    if source == "random" or _names_file(source):
         return None
     if source == "teacher":
         assert teacher is not None, "checked() saw to it"

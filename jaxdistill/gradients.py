@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -77,6 +78,25 @@ def accumulate(grad_fn: GradFn, parts: int) -> GradFn:
         return mean
 
     return accumulated
+
+
+def ledger_entry(found: Mapping[str, tuple[Any, Any]]) -> dict[str, float]:
+    """Of each term its value, gradient norm and share of all norms, as metrics.jsonl has them.
+
+    Empty where a norm is not finite: float16 overflowed, and the step itself will be skipped. There
+    are no shares where nothing flows.
+
+    Args:
+      found: by name, what term_norms gives, on the host.
+    """
+    total = sum(float(norm) for _, norm in found.values())
+    if not math.isfinite(total):
+        return {}
+    entry = {name: float(value) for name, (value, _) in found.items()}
+    entry |= {f"{name}_norm": float(norm) for name, (_, norm) in found.items()}
+    if total > 0:
+        entry |= {f"{name}_share": float(norm) / total for name, (_, norm) in found.items()}
+    return entry
 
 
 def term_norms(loss: LossFn, parts: int) -> Callable[..., dict[str, tuple[Any, Any]]]:

@@ -201,9 +201,10 @@ def ledger_means(
     for record in records:
         if record["kind"] == "ledger":
             stage = entries.setdefault(record["stage"], {})
-            for name in (key.removesuffix("_share") for key in record if key.endswith("_share")):
-                seen = (float(record[f"{name}_share"]), float(record[name]))
-                stage.setdefault(name, []).append(seen)
+            for name, value in record.items():
+                if f"{name}_share" in record:
+                    seen = (float(record[f"{name}_share"]), float(value))
+                    stage.setdefault(name, []).append(seen)
     shares: dict[str, dict[str, float]] = {}
     values: dict[str, dict[str, float]] = {}
     for where, terms in entries.items():

@@ -20,7 +20,7 @@ from jaxdistill.checkpoint import Checkpoints
 from jaxdistill.chunks import chunk_size, next_chunk, passed_by_tokens
 from jaxdistill.errors import Preempted, UserError
 from jaxdistill.files import read_json, write_json
-from jaxdistill.gradients import term_norms
+from jaxdistill.gradients import ledger_entry, term_norms
 from jaxdistill.optimizer import make_optimizer, make_schedule
 from jaxdistill.sharding import fetch, place, spec, split, split_stacked
 from jaxdistill.step import State, make_steps, progress_at, stack, start
@@ -213,12 +213,8 @@ class _Training:
         found = jax.device_get(
             self.norms(state.params, self.frozen, split(batch, self.around.mesh), rng, progress)
         )
-        entry = {name: float(value) for name, (value, _) in found.items()}
-        entry |= {f"{name}_norm": float(norm) for name, (_, norm) in found.items()}
-        total = sum(norm for _, norm in found.values())
-        if total > 0:
-            entry |= {f"{name}_share": float(norm / total) for name, (_, norm) in found.items()}
-        self.around.log.write("ledger", self.stage.name, step, entry)
+        if entry := ledger_entry(found):
+            self.around.log.write("ledger", self.stage.name, step, entry)
 
     def _drain(self, pending: list[_Pending], bar: Any, left: int) -> None:
         """Waits for all but the newest `left` dispatches and takes their metrics in."""

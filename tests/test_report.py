@@ -153,6 +153,7 @@ def test_the_ledgers_shares_are_means_per_stage_and_only_of_terms(tmp_path: Path
             run.write("ledger", "pkd", step, {**terms, **norms, **shares})
         run.write("ledger", "pkd", 20, {"soft": 9.0, "soft_norm": 0.0})  # nothing flowed: no shares
         run.write("ledger", "later", 0, {"patient": 12.0, "patient_share": 1.0})
+        run.write("ledger", "before", 0, {"soft_norm": 1.0, "soft_share": 1.0})  # of older code
         run.write("ledger", "replace", 0, {"rate": 0.5, "rate_share": 0.0})
     write_report(tmp_path, REPORT)
     read = json.loads((tmp_path / "report.json").read_text())

@@ -12,7 +12,7 @@ import pytest
 from test_optimizer import PLAN
 
 from jaxdistill.adversary import SHIFT, TABLE, adversarial
-from jaxdistill.gradients import accumulate, gradient, term_norms
+from jaxdistill.gradients import accumulate, gradient, ledger_entry, term_norms
 from jaxdistill.losses import weighted_mean
 from jaxdistill.models.bert import Bert, BertShape, initial_params
 from jaxdistill.sharding import make_mesh
@@ -240,6 +240,14 @@ def test_the_ledger_has_each_terms_gradient():
         "b": (16.0, 16.0),
         "flat": (1.0, 0.0),
     }
+
+
+def test_an_entry_of_the_ledger_by_hand():
+    wanted = {"a": 2.0, "b": 5.0, "a_norm": 1.0, "b_norm": 3.0, "a_share": 0.25, "b_share": 0.75}
+    assert ledger_entry({"a": (2.0, 1.0), "b": (5.0, 3.0)}) == wanted
+    assert ledger_entry({"a": (2.0, 0.0)}) == {"a": 2.0, "a_norm": 0.0}
+    for overflown in (np.inf, np.nan):
+        assert ledger_entry({"a": (2.0, overflown), "b": (5.0, 3.0)}) == {}
 
 
 def test_the_ledger_of_microbatches_is_that_of_the_whole_batch():
