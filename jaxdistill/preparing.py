@@ -61,7 +61,7 @@ def same_config(config: Config, folder: Path) -> None:
     path = folder / "config.json"
     if not path.is_file():
         return
-    before, now = _flat(read_json(path)), _flat(strict(config.plain()))
+    before, now = flat(read_json(path)), flat(config.plain())
     keys = [key for key in {**before, **now} if key not in NOT_THE_RUN]
     changed = [key for key in keys if before.get(key) != now.get(key)]
     if changed:
@@ -72,5 +72,6 @@ def same_config(config: Config, folder: Path) -> None:
         )
 
 
-def _flat(plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {path.replace("/", "."): value for path, value in flatten(plain).items()}
+def flat(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a nested config as JSON has them, by dotted key."""
+    return {path.replace("/", "."): value for path, value in flatten(strict(plain)).items()}

@@ -128,10 +128,10 @@ def ensure_run(config: Config) -> dict[str, Any]:
         check_words(method, start, tables["train"])
         bench = Bench(config, folder, task, tables, mesh, log, signals, augmented)
         check_steps(method, config.stages, lambda stage: len(train_table(bench, stage).row))
-        started(folder, config)
         _announce(bench, start)
         if teacher:
             more["teacher"] = check_teachers(of_tokens(bench), teaching)
+        started(folder, config)
         known = partial(answers, bench, teaching)
         report = run_stages(bench, name, method, stages, start, teacher, known)
         if twin:

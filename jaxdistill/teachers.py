@@ -17,7 +17,6 @@ from jaxdistill.data.tasks import OWN, Task
 from jaxdistill.errors import UserError
 from jaxdistill.files import read_json
 from jaxdistill.models.sources import align_labels
-from jaxdistill.origins import origin_of
 from jaxdistill.own_section import carried, without_unlabelled
 from jaxdistill.runs import Run, is_run, open_run, write_predictions
 from jaxdistill.scoring import Forward, make_forward, score
@@ -59,6 +58,13 @@ def teacher_config(config: Config) -> tuple[Config | None, Path]:
         raise UserError(
             "config.teacher.recipe trains a BiLSTM, and a teacher is a BERT. Give the recipe of "
             "one, such as configs/teacher.py."
+        )
+    if recipe.data.max_length < config.data.max_length:
+        wanted = f"{tuple(config.data.buckets)}".replace(" ", "")
+        raise UserError(
+            f"config.data.max_length is {config.data.max_length} tokens, and the teacher would be "
+            f"trained on {recipe.data.max_length}. Add --config.teacher.recipe.data.max_length="
+            f'{config.data.max_length} --config.teacher.recipe.data.buckets="{wanted}".'
         )
     source = about.source or recipe.model.source
     data = replace(recipe.data, folder=config.data.folder, train_rows=config.data.train_rows)
@@ -149,34 +155,6 @@ def open_teacher(folder: Path, task: Task, notice: Callable[[str], None]) -> Run
     return replace(run, params=params, description=replace(run.description, labels=task.labels))
 
 
-def tell_changes(teacher: Run, task: Task, folder: Path, notice: Callable[[str], None]) -> None:
-    """Says so where somebody's files are no longer what the teacher was trained on.
-
-    Args:
-      folder: of the run that is to learn from it, whose data.json is written.
-    """
-    if teacher.task.files != task.files:
-        return  # open_teacher has said so
-    before, now = (read_json(where / "data.json") for where in (teacher.folder, folder))
-    if before != now:
-        notice(
-            f"the rows of {task.files['train']}, or of its dev, are not those that the teacher "
-            f"{teacher.folder} was trained on: it may know rows that it is judged by. For a new "
-            f"teacher give another --config.teacher.run"
-        )
-
-
-def tell_origin(teacher: Run, source: str, notice: Callable[[str], None]) -> None:
-    """Says so where a finished teacher was not trained from config.teacher.source."""
-    origin = origin_of(teacher)
-    if origin != source:
-        notice(
-            f"the teacher {teacher.folder} is finished and taken as it is; it was trained from "
-            f"{origin or 'what it does not say'}, not from config.teacher.source={source}: for a "
-            f"teacher from there, give another --config.teacher.run"
-        )
-
-
 def check_vocabularies(ours: dict[str, int], teacher: Run) -> None:
     """Teacher and student read the same token ids, so their vocabularies must be the same."""
     theirs = teacher.tokenizer.get_vocab()
@@ -230,8 +208,9 @@ def gate(
     name: str,
     *,
     split: str = "dev",
-    remedy: str = "Train the teacher longer or with another learning rate, or give another in "
-    "config.teacher.run.",
+    remedy: str = "Give another in config.teacher.run; one that is yet to be trained is trained by "
+    "config.teacher.recipe, longer or at another rate with config.teacher.recipe.stages.finetune."
+    "epochs and .learning_rate.",
 ) -> None:
     """Raises UserError where a teacher's metrics on a split are those of a guess.
 

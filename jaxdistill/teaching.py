@@ -20,20 +20,14 @@ from jaxdistill.data.readers import Examples
 from jaxdistill.data.tasks import Task
 from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder, read_json, write_json
+from jaxdistill.finished_teacher import tell_changes, tell_origin, tell_recipe
 from jaxdistill.log import RunLog
 from jaxdistill.planning import Planned
 from jaxdistill.runs import Run
 from jaxdistill.scoring import make_forward, score
 from jaxdistill.sections import Config, TeacherConfig
 from jaxdistill.teacher_cache import Question, Room, cached_answers, mix
-from jaxdistill.teachers import (
-    check_teacher,
-    gate,
-    open_teacher,
-    score_on_dev,
-    tell_changes,
-    tell_origin,
-)
+from jaxdistill.teachers import check_teacher, gate, open_teacher, score_on_dev
 from jaxdistill.types import Taught
 
 SERVED = {"logits", "cls"}
@@ -76,8 +70,10 @@ def gather(
     others = [mirror.here(Path(each).expanduser()) for each in about.others]
     folders = [*([] if folder is None else [folder]), *others]
     opened = [open_teacher(each, task, log.notice) for each in folders]
-    if folder is not None and about.source:
-        tell_origin(opened[0], about.source, log.notice)
+    if folder is not None:
+        tell_recipe(opened[0], about, log.notice)
+        if about.source:
+            tell_origin(opened[0], about.source, log.notice)
     if task.own:
         for run in opened:
             tell_changes(run, task, Path(config.workdir).expanduser(), log.notice)

@@ -290,6 +290,8 @@ def test_a_teacher_at_chance_is_stopped_at_the_gate(data, checkpoint, tmp_path):
     )
     assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
     assert "always saying the most frequent label" in done.stderr
+    (begun,) = tmp_path.rglob("begun.json")  # a run that learns nevertheless may have the folder
+    assert not (begun.parent / "config.json").exists()
 
 
 def test_the_gate_by_hand():
@@ -316,6 +318,21 @@ def test_the_gate_by_hand():
     gate({"micro_f1": 1.0}, always, 0.02, "t")
     with pytest.raises(UserError, match="micro F1 of 0.9900"):
         gate({"micro_f1": 0.99}, always, 0.02, "t")
+
+
+def test_a_teacher_is_not_trained_on_shorter_texts_than_it_is_asked(tmp_path, request, monkeypatch):
+    monkeypatch.chdir(request.config.rootpath)
+    longer = ["data.max_length=256", "data.buckets=(64, 256)"]
+    words = ["main", "--config=configs/kd_sst2.py", f"--config.teacher.run={tmp_path}/none"]
+    words += [f"--config.{flag}" for flag in longer]
+    with pytest.raises(UserError, match="is 256 tokens.* trained on 128") as error:
+        teacher_config(from_command_line(words))
+    assert str(error.value).endswith(
+        "Add --config.teacher.recipe.data.max_length=256 "
+        '--config.teacher.recipe.data.buckets="(64,256)".'
+    )
+    words += [f"--config.teacher.recipe.{flag}" for flag in longer]
+    assert teacher_config(from_command_line(words))[0].data.buckets == (64, 256)
 
 
 def test_what_config_teacher_run_names(tmp_path, request, monkeypatch):

@@ -16,6 +16,7 @@ from jaxdistill.config import checked, from_command_line
 from jaxdistill.data.tasks import TASKS, find_task
 from jaxdistill.errors import Preempted, UserError
 from jaxdistill.files import read_json
+from jaxdistill.finished_teacher import tell_origin, tell_recipe
 from jaxdistill.log import read_metrics
 from jaxdistill.methods.kd import Kd
 from jaxdistill.models.sources import load_pretrained
@@ -24,7 +25,7 @@ from jaxdistill.preemption import Signals
 from jaxdistill.recipe import ensure_run
 from jaxdistill.runs import open_run
 from jaxdistill.starts import make_start, make_twin
-from jaxdistill.teachers import open_teacher, tell_origin
+from jaxdistill.teachers import open_teacher
 from jaxdistill.trees import flatten
 
 SHAPE = dataclasses.replace(tiny.SHAPE, layers=4, initial_std=0.1)
@@ -182,6 +183,20 @@ def test_a_teacher_that_was_trained_from_elsewhere_is_told(theseus, teacher, che
     assert said == []
     tell_origin(run, "bert-wwm", said.append)
     assert f"trained from {checkpoint}, not from config.teacher.source=bert-wwm" in said[0]
+
+
+def test_a_teacher_that_was_trained_otherwise_is_told(theseus, teacher, configured, tmp_path):
+    said = []
+    run, plain = open_teacher(teacher, SST2, said.append), read_json(teacher / "config.json")
+    about = configured("theseus", tmp_path).teacher
+    tell_recipe(
+        run, dataclasses.replace(about, recipe={**plain, "workdir": "runs/other"}), said.append
+    )
+    tell_recipe(run, dataclasses.replace(about, recipe=None), said.append)
+    assert said == []
+    seed = plain["seed"]
+    tell_recipe(run, dataclasses.replace(about, recipe={**plain, "seed": seed + 1}), said.append)
+    assert f"config.teacher.recipe would train it: seed {seed}, not {seed + 1}. If" in said[0]
 
 
 def same(params, expected, rows):

@@ -1,0 +1,71 @@
+"""A finished teacher is taken as it is: what it has otherwise than the config says, told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxdistill.data.tasks import Task
+from jaxdistill.files import read_json
+from jaxdistill.origins import origin_of
+from jaxdistill.preparing import flat
+from jaxdistill.runs import Run
+from jaxdistill.sections import TeacherConfig
+
+TRAINED_BY = ("seed", "data.max_length", "data.buckets", "model.", "method.", "stages.")
+"""What of config.teacher.recipe says how a teacher is trained; of model.source, see tell_origin."""
+SHOWN = 4
+
+
+def tell_changes(teacher: Run, task: Task, folder: Path, notice: Callable[[str], None]) -> None:
+    """Says so where somebody's files are no longer what the teacher was trained on.
+
+    Args:
+      folder: of the run that is to learn from it, whose data.json is written.
+    """
+    if teacher.task.files != task.files:
+        return  # open_teacher has said so
+    before, now = (read_json(where / "data.json") for where in (teacher.folder, folder))
+    if before != now:
+        notice(
+            f"the rows of {task.files['train']}, or of its dev, are not those that the teacher "
+            f"{teacher.folder} was trained on: it may know rows that it is judged by. For a new "
+            f"teacher give another --config.teacher.run"
+        )
+
+
+def tell_origin(teacher: Run, source: str, notice: Callable[[str], None]) -> None:
+    """Says so where a finished teacher was not trained from config.teacher.source."""
+    origin = origin_of(teacher)
+    if origin != source:
+        notice(
+            f"the teacher {teacher.folder} is finished and taken as it is; it was trained from "
+            f"{origin or 'what it does not say'}, not from config.teacher.source={source}: for a "
+            f"teacher from there, give another --config.teacher.run"
+        )
+
+
+def tell_recipe(teacher: Run, about: TeacherConfig, notice: Callable[[str], None]) -> None:
+    """Says so where a finished teacher was trained otherwise than config.teacher.recipe says.
+
+    Not of somebody's classifier and of runs of another method, which no such recipe has trained.
+    """
+    path = teacher.folder / "config.json"
+    if about.recipe is None or not path.is_file():
+        return
+    theirs, ours = flat(read_json(path)), flat(about.recipe)
+    if theirs["method.name"] != ours["method.name"]:
+        return
+    shown = [
+        f"{key} {theirs[key]!r}, not {value!r}"
+        for key, value in ours.items()
+        if key.startswith(TRAINED_BY) and key != "model.source"
+        if key in theirs and theirs[key] != value
+    ]
+    if shown:
+        notice(
+            f"the teacher {teacher.folder} is finished and taken as it is, otherwise than "
+            f"config.teacher.recipe would train it: {'; '.join(shown[:SHOWN])}"
+            f"{' ...' if len(shown) > SHOWN else ''}. If that is not meant, give another "
+            f"--config.teacher.run"
+        )
