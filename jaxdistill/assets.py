@@ -96,7 +96,7 @@ class Assets:
             )
         known = [path for path in self._files if path.startswith(f"{target}/")]
         sound = [self._sound(path) for path in known]
-        if sound and all(sound):
+        if all(sound) and self._complete(target):
             return self.folder / target
         found = download(name)
         from jaxdistill.models.hfconfig import read_config, shape_from_config  # late: loads jax
@@ -117,6 +117,14 @@ class Assets:
                     raise self._unwritten(path, error) from error
                 self._keep(path, name)
         return self.folder / target
+
+    def _complete(self, target: str) -> bool:
+        """Whether the manifest has all of a checkpoint, whose weights come last."""
+        try:
+            weights = weight_files(self.folder / target)
+        except UserError:
+            return False
+        return all(f"{target}/{path.name}" in self._files for path in weights)
 
     def _sound(self, path: str, quiet: bool = False) -> bool:
         """Whether the file is as the manifest has it; says so."""

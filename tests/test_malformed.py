@@ -225,7 +225,7 @@ CASES: dict[str, tuple[Wrong, list[str]]] = {
     ),
     "a number for a text": (
         file("sst2", "a.jsonl", '{"sentence": 3, "label": 1}\n'),
-        ["a.jsonl, line 1", "sentence must be strings"],
+        ["a.jsonl, line 1", "but must be a string"],
     ),
     "null for a label": (
         file("sst2", "a.jsonl", '{"sentence": "a", "label": null}\n'),

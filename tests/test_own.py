@@ -312,6 +312,16 @@ WRONG: dict[str, tuple[Wrong, str]] = {
     ),
     "nearly that column": (own(csv_of(ROWS), label="kinds"), "Did you mean 'kind'"),
     "no header": (own("good,yes\nbad,no\n"), "no column 'body'.*gives good, yes.*first line"),
+    "semicolons": (own("body;kind\na;b\n"), "no column 'body'.*separated by ';'.*with commas"),
+    "tabs called csv": (own("body\tkind\na\tb\n"), "separated by tabs.*Call it .tsv"),
+    "a tab in a text of a .tsv": (
+        own("body\tkind\ngood\tnice\tyes\n", name="a.tsv"),
+        "a.tsv, line 2: 3 fields.*names 2 columns.*a space",
+    ),
+    "a line feed in a text of a .tsv": (
+        own('body\tkind\nx\tyes\n"two\nlines"\tno\n', name="a.tsv"),
+        "a.tsv, line 3: a quote begins.*a .csv",
+    ),
     "a column twice": (own("body,kind,kind\na,b,c\n"), "2 columns 'kind'.*config.data.label"),
     "dev without the label": (
         own(csv_of(ROWS), "body\nx\n"),
@@ -377,7 +387,7 @@ WRONG: dict[str, tuple[Wrong, str]] = {
     ),
     "a text that is none": (
         own(GOOD + '{"body": null, "kind": "yes"}\n', name="a.jsonl"),
-        "line 5: body must be strings",
+        "line 5: body is .* must be a string, an empty one",
     ),
     "a label that is null": (
         own(GOOD + '{"body": "x", "kind": null}\n', name="a.jsonl"),

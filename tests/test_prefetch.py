@@ -250,6 +250,13 @@ def test_weights_that_are_not_what_the_hub_states_are_refused(served, checkpoint
     assert "Delete" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "a" / "tiny" / "model.safetensors").exists()
+    assert (tmp_path / "a" / "tiny" / "config.json").exists()  # half of it is not taken for all
+    served.stated = ""
+    words = ("--model=someone/tiny", "--output", tmp_path / "a")
+    again = launch(served.url, tmp_path / "another home", *words)
+    assert again.returncode == 0, again.stderr
+    weights = (tmp_path / "a" / "tiny" / "model.safetensors").read_bytes()
+    assert weights == checkpoint["model.safetensors"]
 
 
 def test_another_architecture_is_refused(served, checkpoint, tmp_path):

@@ -438,10 +438,21 @@ def test_file_equals_the_split_it_is(glue: Path, name: str, folder: str) -> None
 
 def test_class_numbers_are_announced(tmp_path: Path) -> None:
     rows = [["a", "b", "0"], ["a", "b", "neutral"]]
-    path = write(tmp_path / "a.tsv", ["premise", "hypothesis", "label"], rows)
+    path = write(tmp_path / "a.tsv", ["sentence1", "sentence2", "label"], rows)
     notices: list[str] = []
     assert read_file(MNLI, path, notices.append).labels.tolist() == [0, 2]
-    assert "0 contradiction, 1 entailment, 2 neutral" in notices[0]
+    assert "mnli's order: 0 contradiction, 1 entailment, 2 neutral" in notices[0]
+
+
+@pytest.mark.parametrize("task", [MNLI, TASKS["snli"]])
+def test_class_numbers_of_the_hubs_own_files(task, tmp_path: Path) -> None:
+    """There 0 is entailment (the features of nyu-mll/glue and stanfordnlp/snli)."""
+    entries = [{"premise": "a", "hypothesis": "b", "label": n} for n in (0, 1, 2)]
+    path = put(tmp_path / "a.jsonl", "\n".join(map(json.dumps, entries)))
+    notices: list[str] = []
+    names = [task.labels[n] for n in read_file(task, path, notices.append).labels]
+    assert names == ["entailment", "neutral", "contradiction"]
+    assert "the order of the hub's files: 0 entailment, 1 neutral" in notices[0]
 
 
 def test_lone_surrogates_and_float_classes_of_json(tmp_path: Path) -> None:

@@ -94,18 +94,44 @@ def test_a_tab_belongs_to_the_text_as_evaluate_has_it(start: str, tmp_path: Path
     assert found.texts[0] == ["房间\t太小", "好"]
 
 
-def test_a_comma_in_a_text_of_ones_own_is_told(tmp_path: Path) -> None:
-    own = replace(OWN, text_names=("body",), label_name="kind", labels=("a", "b"))
-    path = put(tmp_path / "x.csv", "body\nfine\ngood, nice\n")
+OWN_TEXT = replace(OWN, text_names=("body",), label_name="kind", labels=("a", "b"))
+
+
+@pytest.mark.parametrize(("task", "name"), [(OWN_TEXT, "body"), (SST2, "sentence")])
+def test_a_comma_in_an_unquoted_text_is_told(task, name: str, tmp_path: Path) -> None:
+    path = put(tmp_path / "x.csv", f"{name}\nfine\ngood, nice\n")
     with pytest.raises(UserError, match="row 1 .line 3.: 2 fields, and the first line names 1"):
-        rows(own, path)
+        rows(task, path)
+
+
+def test_a_tab_in_a_text_of_ones_own_is_told(tmp_path: Path) -> None:
+    path = put(tmp_path / "x.tsv", "body\tkind\ngood\tnice\ta\n")
+    with pytest.raises(UserError, match="row 0 .line 2.: 3 fields, and the first line names 2"):
+        rows(OWN_TEXT, path)
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".csv"])
+def test_a_blank_line_is_an_empty_text_where_there_is_one_column(ending: str, tmp_path) -> None:
+    path = put(tmp_path / f"x{ending}", "body\r\ngood\r\n\r\nbad\r\n")
+    assert rows(OWN_TEXT, path) == [("good",), ("",), ("bad",)]
+    mark, said = {".tsv": "\t", ".csv": ","}[ending], []
+    path = put(tmp_path / f"y{ending}", f"body{mark}kind\ngood{mark}a\n\nbad{mark}b\n")
+    assert list(read_rows(OWN_TEXT, path, (), said.append)) == [("good",), ("bad",)]
+    assert said == [f"{path}: 1 blank lines are no rows"]
+
+
+def test_a_csv_cut_by_semicolons_is_told(tmp_path: Path) -> None:
+    path = put(tmp_path / "x.csv", "body;kind\na;b\n")
+    for columns in ((), ("body",)):
+        with pytest.raises(UserError, match="separated by ';', and a file of this ending is by co"):
+            rows(OWN_TEXT, path, *columns)
 
 
 def test_pairs(tmp_path: Path) -> None:
     expected = [("a", "b"), ("c", "")]
     assert rows(RTE, put(tmp_path / "x.txt", "a\tb\nc\t\n")) == expected
     assert rows(RTE, put(tmp_path / "x.csv", "text_pair,no,text\nb,1,a\n,2,c\n")) == expected
-    tsv = put(tmp_path / "x.tsv", "index\tsentence1\tsentence2\n0\ta\tb\n\n1\tc\t\n")
+    tsv = put(tmp_path / "x.tsv", "index\tsentence1\tsentence2\n0\ta\tb\n1\tc\t\n")
     assert rows(RTE, tsv) == expected
     assert rows(RTE, tsv, "sentence2", "sentence1") == [("b", "a"), ("", "c")]
 

@@ -66,7 +66,7 @@ def by_name(task: Task, path: Path, header: list[str], *, labelled: bool = True)
         wanted = " or ".join(" and ".join(spelling) for spelling in _spellings(task))
         raise UserError(
             f"{path} has the columns {', '.join(header)}, but {task.name} reads its texts from "
-            f"{wanted}. Rename the columns."
+            f"{wanted}. Rename the columns.{cut_otherwise(path, header)}"
         )
     names = _lower(header)
     for name in _lower((task.label_name, "label")):
@@ -109,13 +109,55 @@ def by_content(
     return Sheet(cut, layout, None, (remark,))
 
 
+def of_the_hub(task: Task, header: Sequence[str]) -> bool:
+    """Whether a header names the texts as the hub does, and not as the task's own files."""
+    names = set(_lower(header))
+    hubs = set(_lower(task.hub.texts)) if task.hub else set()
+    return hubs != set(_lower(task.text_names)) and hubs <= names
+
+
 def check_commas(where: str, fields: Sequence[str], header: Sequence[str]) -> None:
-    """Raises UserError where a row of somebody's .csv has more than its header has columns."""
+    """Raises UserError where a row of a .csv has more than its header has columns."""
     if any(fields[len(header) :]):
         raise UserError(
             f"{where}: {len(fields)} fields, and the first line names {len(header)} columns. A "
             f"text with a comma in it stands between quotes, and a quote in it is doubled."
         )
+
+
+def check_tabs(where: str, fields: Sequence[str], header: Sequence[str]) -> None:
+    """Raises UserError where a row of somebody's .tsv has other fields than its header.
+
+    Such files are not quoted: what another program quoted falls apart at its tabs and line feeds.
+    """
+    if len(fields) > len(header):
+        raise UserError(
+            f"{where}: {len(fields)} fields, and the first line names {len(header)} columns. A "
+            f".tsv is split at every tab: write a space for one within a text, or a .csv, which "
+            f"may be quoted."
+        )
+    opened = fields[-1].startswith('"') and fields[-1].count('"') % 2
+    if len(fields) < len(header) and opened:
+        raise UserError(
+            f"{where}: a quote begins, and the line ends before all of the {len(header)} columns. "
+            f"A .tsv is split at every line feed: write a space for one within a text, or a .csv, "
+            f"which may be quoted."
+        )
+
+
+def cut_otherwise(path: Path, header: Sequence[str]) -> str:
+    """What to say of a header in one piece that seems to be separated by something else."""
+    whole = header[0] if len(header) == 1 else ""
+    found = [mark for mark in (";", "\t", "|", ",") if mark in whole]
+    if not found:
+        return ""
+    named = {"\t": "tabs", ",": "commas"}.get(found[0], f"{found[0]!r}")
+    means = "commas" if path.suffix.lower() == ".csv" else "tabs"
+    other = " Call it .tsv." if found[0] == "\t" else " Call it .csv." if found[0] == "," else ""
+    return (
+        f" Its first line, {whole[:60]!r}, seems to be separated by {named}, and a file of this "
+        f"ending is by {means}.{other or f' Write it again with {means}.'}"
+    )
 
 
 def numbering(task: Task, folder: Path) -> tuple[dict[str, int], tuple[str, ...]]:
@@ -157,6 +199,8 @@ def _own(task: Task, path: Path, header: Sequence[str], *, labelled: bool) -> La
                 f"{path} has {found.count(name)} columns {name!r}, of which config.data.{key} can "
                 f"only mean one: {shown}. Rename the others."
             )
+        if otherwise := cut_otherwise(path, header):
+            raise UserError(f"{path} has no column {name!r}.{otherwise}")
         near = difflib.get_close_matches(name, found, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UserError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxdistill.data.columns import Sheet, by_content, by_name, check_commas
+from jaxdistill.data.columns import Sheet, by_content, by_name, check_commas, check_tabs
 from jaxdistill.data.labels import as_text
 from jaxdistill.data.tables import (
     Line,
@@ -17,6 +17,7 @@ from jaxdistill.data.tables import (
     decode,
     read_labels,
     split_lines,
+    where_first,
     written_labels,
 )
 from jaxdistill.data.task import Layout, Task
@@ -42,6 +43,13 @@ def read_tsv(task: Task, path: Path, accepted: Mapping[str, int], remark: Notice
             return Sheet(lines, layout._replace(header=False), first.fields)
         except UserError:
             pass
+    if task.own:
+        for line in lines[1:]:
+            check_tabs(f"{path}, line {line.number}", line.fields, first.fields)
+        if quoted := [line.number for line in lines if any(map(_quoted, line.fields))]:
+            remark(
+                f"{len(quoted):,} rows quoted as in a .csv{where_first(quoted)} read as they are"
+            )
     return Sheet(lines[1:], by_name(task, path, first.fields), first.fields)
 
 
@@ -63,9 +71,8 @@ def read_csv(task: Task, path: Path, accepted: Mapping[str, int], remark: Notice
     if not lines:
         raise UserError(f"{path} has no rows.")
     header = lines[0].fields
-    if task.own:
-        for line in lines[1:]:
-            check_commas(f"{path}, line {line.number}", line.fields, header)
+    for line in lines[1:]:
+        check_commas(f"{path}, line {line.number}", line.fields, header)
     return Sheet(lines[1:], by_name(task, path, header), header)
 
 
@@ -79,7 +86,9 @@ def read_jsonl(task: Task, path: Path, accepted: Mapping[str, int], remark: Noti
         try:
             entry = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}, line {number}: not sound JSON ({error}).") from error
+            raise UserError(
+                f"{path}, line {number}: not sound JSON ({error}). Give one object a line."
+            ) from error
         if not isinstance(entry, dict):
             raise UserError(
                 f"{path}, line {number}: not a JSON object but {text.strip()[:40]!r}. Give one a "
@@ -97,8 +106,7 @@ def read_jsonl(task: Task, path: Path, accepted: Mapping[str, int], remark: Noti
                 f"{', '.join(entry) or 'no keys'}."
             )
         texts = [entry[name] for name in names[:-1]]
-        if not all(isinstance(value, str) for value in texts):
-            raise UserError(f"{path}, line {number}: {' and '.join(names[:-1])} must be strings.")
+        check_strings(f"{path}, line {number}", names, texts)
         lines.append(Line(number, [*texts, _label(task, entry[names[-1]])]))
     if not lines:
         raise UserError(f"{path} has no rows.")
@@ -120,13 +128,10 @@ def read_parquet(task: Task, path: Path, accepted: Mapping[str, int], remark: No
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (pyarrow.ArrowException, UnicodeDecodeError, KeyError) as error:
-        raise UserError(f"{path} is not sound Parquet ({str(error).splitlines()[0]}).") from error
+        raise unsound(path, error) from error
     lines: list[Line] = []
     for number, (*texts, label) in enumerate(zip(*columns, strict=True), start=1):
-        for name, text in zip(names, texts, strict=False):
-            if not isinstance(text, str):
-                found = "missing" if text is None else repr(text)[:40]
-                raise UserError(f"{path}, line {number}: {name} is {found}, but must be a string.")
+        check_strings(f"{path}, line {number}", names, texts)
         lines.append(Line(number, [*texts, _label(task, label)]))
     if not lines:
         raise UserError(f"{path} has no rows.")
@@ -141,6 +146,28 @@ FORMATS: Mapping[str, Format] = {
     ".parquet": read_parquet,
 }
 """By the ending of the file's name, in lower case."""
+
+
+def check_strings(where: str, names: Sequence[str], values: Sequence[object]) -> None:
+    """Raises UserError for a text of JSON or Parquet that is none."""
+    for name, value in zip(names, values, strict=False):
+        if not isinstance(value, str):
+            found = "missing" if value is None else repr(value)[:40]
+            raise UserError(
+                f"{where}: {name} is {found}, but must be a string, an empty one where there is no "
+                f"text."
+            )
+
+
+def _quoted(field: str) -> bool:
+    """Whether a field looks as a .csv writes one with quotes in it."""
+    return len(field) > 3 and field[0] == field[-1] == '"' and '""' in field[1:-1]
+
+
+def unsound(path: Path, error: Exception) -> UserError:
+    """What is said of a file that pyarrow cannot read."""
+    reason = (str(error).splitlines() or ["it is damaged"])[0]
+    return UserError(f"{path} is not sound Parquet ({reason}). Write the file again.")
 
 
 def _label(task: Task, value: Any) -> str:

@@ -17,11 +17,17 @@ _FILES = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
 _SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 _PAIR = ("sentence1", "sentence2")
 _NLI = ("contradiction", "entailment", "neutral")
+_HUB_NLI = ("entailment", "neutral", "contradiction")
 _ENTAILED = ("entailment", "not_entailment")
 
 
-def _glue(config: str, texts: tuple[str, ...], splits: Mapping[str, str] = _SPLITS) -> Hub:
-    return Hub("nyu-mll/glue", config, splits, texts, "label")
+def _glue(
+    config: str,
+    texts: tuple[str, ...],
+    splits: Mapping[str, str] = _SPLITS,
+    order: tuple[str, ...] = (),
+) -> Hub:
+    return Hub("nyu-mll/glue", config, splits, texts, "label", order)
 
 
 GLUE = (
@@ -136,6 +142,7 @@ GLUE = (
                 "test": "test_matched",
                 "test_mismatched": "test_mismatched",
             },
+            _HUB_NLI,
         ),
     ),
     Task(
@@ -196,7 +203,7 @@ GLUE = (
         metrics=("matthews",),
         selection="matthews",
         rows={"test": 1104},
-        hub=_glue("ax", ("premise", "hypothesis"), {"test": "test"}),
+        hub=_glue("ax", ("premise", "hypothesis"), {"test": "test"}, _HUB_NLI),
     ),
     Task(
         name="snli",
@@ -212,7 +219,14 @@ GLUE = (
         metrics=("accuracy",),
         selection="accuracy",
         rows={"train": 549367, "dev": 9842, "test": 9824},
-        hub=Hub("stanfordnlp/snli", "plain_text", _SPLITS, ("premise", "hypothesis"), "label"),
+        hub=Hub(
+            "stanfordnlp/snli",
+            "plain_text",
+            _SPLITS,
+            ("premise", "hypothesis"),
+            "label",
+            _HUB_NLI,
+        ),
     ),
 )
 """The rows of TASKS that are GLUE's, and SNLI."""

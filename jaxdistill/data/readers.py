@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdistill.data import hub
-from jaxdistill.data.columns import by_content, by_position, numbering
+from jaxdistill.data.columns import by_content, by_position, numbering, of_the_hub
 from jaxdistill.data.formats import FORMATS
 from jaxdistill.data.order import CAP, permutation
 from jaxdistill.data.own import read_own, read_own_file
@@ -98,9 +98,10 @@ def read_file(task: Task, path: str | Path, notice: Notice = print_notice) -> Ex
     task's, the hub's, or sentence (sentence1, sentence2) or text
     (text, text_pair), and the task's label name or "label". A .tsv without header is read as the
     task's train file; in one of a `detected` task text and label may change places. Labels are as
-    the task's files write them, else class names, else class numbers of the task (the notice gives
-    their order). Raises UserError for another ending, missing columns, no labels, a label that is
-    not the task's, and what the format does not allow.
+    the task's files write them, else class names, else class numbers of the task, or of the hub
+    where the columns are named as there (the notice gives their order). Raises UserError for
+    another ending, missing columns, no labels, a label that is not the task's, and what the format
+    does not allow.
     """
     path = Path(os.path.expanduser(path))
     if task.own:
@@ -112,19 +113,23 @@ def read_file(task: Task, path: str | Path, notice: Notice = print_notice) -> Ex
         )
     written, remarks = numbering(task, path.parent)
     names = {name: number for number, name in enumerate(task.labels)}
-    numbers = {str(number): number for number in names.values()}
-    accepted = written | {k: v for k, v in (numbers | names).items() if k not in written}
     said: list[str] = list(remarks)
-    sheet = FORMATS[path.suffix.lower()](task, path, accepted, said.append)
+    sheet = FORMATS[path.suffix.lower()](task, path, {**names, **written}, said.append)
     layout = sheet.layout
+    order = task.labels
+    if task.hub and task.hub.order and sheet.header and of_the_hub(task, sheet.header):
+        order = task.hub.order
+    numbers = {str(number): names[name] for number, name in enumerate(order)}
+    accepted = written | {k: v for k, v in (numbers | names).items() if k not in written}
     bare = numbers.keys() - written.keys()
     if layout.label is not None and any(
         line.fields[layout.label].strip() in bare
         for line in sheet.lines
         if len(line.fields) > max(*layout.texts, layout.label)
     ):
-        order = ", ".join(f"{number} {name}" for name, number in names.items())
-        said.append(f"labels are class numbers, read in {task.name}'s order: {order}")
+        shown = ", ".join(f"{number} {name}" for number, name in enumerate(order))
+        whose = f"{task.name}'s order" if order == task.labels else "the order of the hub's files"
+        said.append(f"labels are class numbers, read in {whose}: {shown}")
     return from_lines(
         task,
         path,

@@ -1,7 +1,8 @@
 """Texts to be answered, from a file of any length: one row after the other, none skipped.
 
-A row is a line of a .txt, an empty one too; a line of a .tsv or .jsonl that is not blank; a record
-of a .csv; a row of a .parquet. Each becomes one or two texts, or a UserError that names it, so that
+A row is a line of a .txt, an empty one too; a line of a .tsv, a record of a .csv and a line of a
+.jsonl that is not blank, where a blank one is an empty text if there is but one column; a row of a
+.parquet. Each becomes one or two texts, or a UserError that names it, so that
 what comes out can be laid beside what went in.
 """
 
@@ -13,8 +14,9 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from jaxdistill.data.columns import by_name, check_commas, together
+from jaxdistill.data.columns import by_name, check_commas, check_tabs, cut_otherwise, together
 from jaxdistill.data.encoding import decode
+from jaxdistill.data.formats import check_strings, unsound
 from jaxdistill.data.tables import Line, Notice, clean
 from jaxdistill.data.task import Layout, Task
 from jaxdistill.errors import UserError
@@ -48,7 +50,8 @@ def read_rows(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
     are those of labelled files, and .parquet, and need no labels: texts are found by name
     (`columns` if there are any, else those that read_file knows); a .tsv whose first line is an
     example of the task's own files is read by position. What is not UTF-8 is read whole, since only
-    all of it tells what it is. Rows with more fields than the first line are a notice at the end.
+    all of it tells what it is. Blank lines that are no rows, and rows of a
+    .tsv with more fields than its first line, are a notice at the end.
     Raises UserError for what check_input refuses, columns that are not there, and at a row that
     cannot be read.
     """
@@ -90,8 +93,8 @@ def _read_txt(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
 
 
 def _read_tsv(task: Task, path: Path, columns: Sequence[str], notice: Notice) -> Iterator[Row]:
-    lines = ((number, line) for number, line in _lines(path, notice) if line.strip("\r"))
-    header = _fields(next(lines, (1, ""))[1])
+    lines = ((number, line) for number, line in _lines(path, notice))
+    header = _fields(next((line for _, line in lines if line.strip("\r")), ""))
     found = None if columns else _as_example(task, header)
     at = found or _find(task, path, header, columns)
     # Of copies that are told apart by their content a tab belongs to the text, as for read_file.
@@ -99,29 +102,37 @@ def _read_tsv(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
     if found:
         fields = together(Line(1, header), width or len(header), at[0]).fields
         yield tuple(clean(fields[i]) for i in at)
-    wide = 0
-    for row, (number, line) in enumerate(lines, start=int(bool(found))):
+    wide, blank, row = 0, 0, int(bool(found))
+    for number, line in lines:
         fields = _fields(line)
+        if fields == [""] and len(header) > 1:  # else it is an empty text
+            blank += 1
+            continue
         if width:
             fields = together(Line(number, fields), width, at[0]).fields
+        if task.own:
+            check_tabs(place(path, row, number), fields, header)
         wide += len(fields) > len(header)
         yield _pick(task, path, row, number, fields, at)
-    _say_wide(path, wide, "tab", notice)
+        row += 1
+    _say_wide(path, wide, notice)
+    _say_blank(path, blank, notice)
 
 
 def _read_csv(task: Task, path: Path, columns: Sequence[str], notice: Notice) -> Iterator[Row]:
     reader = csv.reader((line + "\n" for _, line in _lines(path, notice)), strict=True)
-    records = (fields for fields in reader if fields)
-    row, wide = -1, 0
+    row, blank = -1, 0
     limit = csv.field_size_limit(path.stat().st_size + 1)  # else a text ends it at 131,072
     try:
-        header = next(records, [])
+        header = next(filter(None, reader), [])
         at = _find(task, path, header, columns)
-        for row, fields in enumerate(records):
-            if task.own:
-                check_commas(place(path, row, reader.line_num), fields, header)
-            wide += len(fields) > len(header)
-            yield _pick(task, path, row, reader.line_num, fields, at)
+        for fields in reader:
+            if not fields and len(header) > 1:  # else it is an empty text
+                blank += 1
+                continue
+            row += 1
+            check_commas(place(path, row, reader.line_num), fields, header)
+            yield _pick(task, path, row, reader.line_num, fields or [""], at)
     except csv.Error as error:
         raise UserError(
             f"{place(path, row + 1, reader.line_num)}: not sound CSV ({error}). A text with a "
@@ -129,7 +140,7 @@ def _read_csv(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
         ) from error
     finally:
         csv.field_size_limit(limit)
-    _say_wide(path, wide, "comma", notice)
+    _say_blank(path, blank, notice)
 
 
 def _read_jsonl(task: Task, path: Path, columns: Sequence[str], notice: Notice) -> Iterator[Row]:
@@ -139,9 +150,13 @@ def _read_jsonl(task: Task, path: Path, columns: Sequence[str], notice: Notice) 
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{place(path, row, number)}: not sound JSON ({error}).") from error
+            raise UserError(
+                f"{place(path, row, number)}: not sound JSON ({error}). Give one object a line."
+            ) from error
         if not isinstance(entry, dict):
-            raise UserError(f"{place(path, row, number)}: not a JSON object but {line[:40]!r}.")
+            raise UserError(
+                f"{place(path, row, number)}: not a JSON object but {line[:40]!r}. Give one a line."
+            )
         if not names:
             keys = list(entry)
             names = [keys[i] for i in _find(task, path, keys, columns)]
@@ -163,7 +178,7 @@ def _read_parquet(task: Task, path: Path, columns: Sequence[str], notice: Notice
                     yield _strings(path, row, None, names, texts)
                     row += 1
     except (pyarrow.ArrowException, UnicodeDecodeError, KeyError) as error:
-        raise UserError(f"{path} is not sound Parquet ({str(error).splitlines()[0]}).") from error
+        raise unsound(path, error) from error
 
 
 _READERS: dict[str, _Reader] = {
@@ -218,22 +233,21 @@ def _pick(
 def _strings(
     path: Path, row: int, number: int | None, names: Sequence[str], values: Sequence[object]
 ) -> Row:
-    for name, value in zip(names, values, strict=True):
-        if not isinstance(value, str):
-            found = "missing" if value is None else repr(value)[:40]
-            raise UserError(
-                f"{place(path, row, number)}: {name} is {found}, but must be a string, an empty "
-                f"one where there is no text."
-            )
+    check_strings(place(path, row, number), names, values)
     return tuple(clean(str(value)) for value in values)
 
 
-def _say_wide(path: Path, wide: int, cut: str, notice: Notice) -> None:
+def _say_wide(path: Path, wide: int, notice: Notice) -> None:
     if wide:
         notice(
             f"{path}: {wide:,} rows have more fields than the first line and are read by position: "
-            f"is a {cut} part of a text?"
+            f"is a tab part of a text?"
         )
+
+
+def _say_blank(path: Path, blank: int, notice: Notice) -> None:
+    if blank:
+        notice(f"{path}: {blank:,} blank lines are no rows")
 
 
 def _as_example(task: Task, fields: list[str]) -> Sequence[int] | None:
@@ -275,5 +289,6 @@ def _find(task: Task, path: Path, header: list[str], columns: Sequence[str]) -> 
         raise UserError(
             f"{path} has the columns {', '.join(header[:20]) or '(none)'}, of which {flags} must "
             f"name {len(task.text_names)} for {task.name}, not {', '.join(columns)}."
+            f"{cut_otherwise(path, header)}"
         )
     return [header.index(name) for name in columns]

@@ -30,6 +30,8 @@ class Hub(NamedTuple):
     """Names of the one or two text columns."""
     label: str
     """Name of the label column."""
+    order: tuple[str, ...] = ()
+    """The task's labels in the order of its class numbers; empty where that is the task's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
