@@ -18,15 +18,27 @@ SHOWN = 4
 
 
 def tell_changes(teacher: Run, task: Task, folder: Path, notice: Callable[[str], None]) -> None:
-    """Says so where somebody's files are no longer what the teacher was trained on.
+    """Says so where the rows are not those that the teacher was trained on.
 
     Args:
       folder: of the run that is to learn from it, whose data.json is written.
     """
+    path = teacher.folder / "data.json"
+    if teacher.description.method == "score" or not path.is_file():
+        return  # it was trained elsewhere
     if teacher.task.files != task.files:
         return  # open_teacher has said so
-    before, now = (read_json(where / "data.json") for where in (teacher.folder, folder))
-    if before != now:
+    before, now = read_json(path), read_json(folder / "data.json")
+    if before == now:
+        return
+    if not task.own:
+        rows = [about["train"]["rows"] for about in (before, now)]
+        notice(
+            f"the teacher {teacher.folder} was trained on {rows[0]:,} rows of {task.name}, and the "
+            f"student is on {rows[1]:,}{'' if rows[0] != rows[1] else ' others'}. If that is not "
+            f"meant, give another --config.teacher.run"
+        )
+    else:
         notice(
             f"the rows of {task.files['train']}, or of its dev, are not those that the teacher "
             f"{teacher.folder} was trained on: it may know rows that it is judged by. For a new "

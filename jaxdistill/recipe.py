@@ -24,7 +24,7 @@ from jaxdistill.bilstm_section import BiLstmConfig
 from jaxdistill.data.tasks import known_task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.views import write_view
-from jaxdistill.files import Lock, read_json
+from jaxdistill.files import Lock, read_json, write_json
 from jaxdistill.general import distil
 from jaxdistill.inputs import make_split, read_splits, same_data
 from jaxdistill.log import RunLog
@@ -44,8 +44,8 @@ from jaxdistill.runs import WORDS, copy_tokenizer
 from jaxdistill.sections import Config
 from jaxdistill.sharding import check_batch_size, make_mesh, own_mesh
 from jaxdistill.starts import Start, make_start, make_twin
-from jaxdistill.teachers import check_vocabularies, teacher_config
-from jaxdistill.teaching import answers, check_needs, check_teachers, gather
+from jaxdistill.teachers import ADOPTED, check_vocabularies, teacher_config, weights_of
+from jaxdistill.teaching import answers, check_needs, check_teachers, gather, same_teachers
 from jaxdistill.trees import flatten
 
 COMPARED = ("metrics", "parameters", "bytes", "examples_per_second")
@@ -90,6 +90,7 @@ def ensure_run(config: Config) -> dict[str, Any]:
         same_data(folder, splits)
         check_widths(method, config.data.buckets)
         teaching = gather(config, task, taught_by, splits["train"], log)
+        same_teachers(folder, teaching)
         teacher = teaching.teacher
         texts = splits["train"].texts
         start = make_start(config, task, teacher, texts, folder, log.notice, poll)
@@ -145,7 +146,11 @@ def _ensure_teacher(config: Config) -> Path | None:
         return None
     recipe, folder = teacher_config(config)
     if recipe is not None:
+        adopted = recipe.method["name"] == "score" and processes.lead()
+        weights = weights_of(config.teacher.run) if adopted else {}
         ensure_run(recipe)
+        if weights:
+            write_json(folder / ADOPTED, weights)
     return mirror.here(folder)
 
 

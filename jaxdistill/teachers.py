@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,15 +14,19 @@ import numpy as np
 from jaxdistill import processes
 from jaxdistill.bench import Bench, dev_logits, size_and_speed
 from jaxdistill.config import checked
+from jaxdistill.data.own import SPLITS
 from jaxdistill.data.tasks import OWN, Task
 from jaxdistill.errors import UserError
-from jaxdistill.files import read_json
+from jaxdistill.files import canonical_json, read_json
 from jaxdistill.models.sources import align_labels
-from jaxdistill.own_section import carried, without_unlabelled
+from jaxdistill.models.tensorfiles import sha256, weight_files
+from jaxdistill.own_section import SHARED, carried, without_unlabelled
 from jaxdistill.runs import Run, is_run, open_run, write_predictions
 from jaxdistill.scoring import Forward, make_forward, score
 from jaxdistill.sections import Config, DataConfig, ModelConfig, TeacherConfig
 
+ADOPTED = "adopted.json"
+"""In a run that adopted somebody's classifier: the hash of its weights at that time."""
 LOOKS_LIKE_A_RUN = ("runs/", "./", "../", "/", "~")
 """How config.teacher.run begins where it names a folder that may not be there yet."""
 
@@ -38,8 +43,7 @@ def teacher_config(config: Config) -> tuple[Config | None, Path]:
     if found == "finished":
         return None, folder
     if found == "somebody's":
-        name = about.run.strip("/").replace("/", "--").lstrip(".~-")
-        adopted = Path(os.path.expanduser(config.workdir)).parent / f"{config.task}-{name}"
+        adopted = Path(os.path.expanduser(config.workdir)).parent / _adopter(config, about.run)
         if processes.led(lambda: _adopted(config, about, adopted)):
             return None, adopted
         return _as_it_is(config, about, adopted), adopted
@@ -94,15 +98,41 @@ def _names_a_run(name: str) -> bool:
     return name.startswith(LOOKS_LIKE_A_RUN) or os.path.isdir(os.path.expanduser(name))
 
 
+def _adopter(config: Config, source: str) -> str:
+    """Name of the run that adopts a classifier for the task; of one's own, for these very files."""
+    name = source.strip("/").replace("/", "--").lstrip(".~-")
+    if config.task != OWN.name:
+        return f"{config.task}-{name}"
+    files = {key: getattr(config.data, key) for key in SHARED}
+    files |= {key: files[key] and os.path.abspath(files[key]) for key in SPLITS}
+    return f"{config.task}-{name}-{hashlib.sha256(canonical_json(files).encode()).hexdigest()[:8]}"
+
+
 def _adopted(config: Config, about: TeacherConfig, folder: Path) -> bool:
     """Whether a finished run has adopted this classifier for the task, by any student's config.
 
-    Of files of one's own the whole config tells whether they are the same.
+    Raises UserError where its weights are others by now.
     """
-    if config.task == OWN.name or not (folder / "report.json").is_file():
+    if not (folder / "report.json").is_file():
         return False
     plain = read_json(folder / "config.json")
-    return (plain["task"], plain["model"]["source"]) == (config.task, about.run)
+    if (plain["task"], plain["model"]["source"]) != (config.task, about.run):
+        return False
+    if (folder / ADOPTED).is_file() and (now := weights_of(about.run)):
+        if read_json(folder / ADOPTED) != now:
+            raise UserError(
+                f"{folder} has adopted the classifier {about.run}, whose weights are others by "
+                f"now. Remove {folder}, so that it is adopted anew, or put the old weights back."
+            )
+    return True
+
+
+def weights_of(source: str) -> dict[str, str]:
+    """The SHA-256 of the weights in a local folder; nothing of a hub name, or if there are none."""
+    try:
+        return {"sha256": sha256(weight_files(Path(os.path.expanduser(source))))}
+    except UserError:
+        return {}
 
 
 def _as_it_is(config: Config, about: TeacherConfig, folder: Path) -> Config:

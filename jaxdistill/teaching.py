@@ -22,6 +22,7 @@ from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder, read_json, write_json
 from jaxdistill.finished_teacher import tell_changes, tell_origin, tell_recipe
 from jaxdistill.log import RunLog
+from jaxdistill.manifest import parameters_sha256
 from jaxdistill.planning import Planned
 from jaxdistill.runs import Run
 from jaxdistill.scoring import make_forward, score
@@ -74,10 +75,8 @@ def gather(
         tell_recipe(opened[0], about, log.notice)
         if about.source:
             tell_origin(opened[0], about.source, log.notice)
-    if task.own:
-        for run in opened:
-            tell_changes(run, task, Path(config.workdir).expanduser(), log.notice)
     for run in opened:
+        tell_changes(run, task, Path(config.workdir).expanduser(), log.notice)
         if run.bert.shape.positions < config.data.buckets[-1]:
             raise UserError(
                 f"The longest of config.data.buckets is {config.data.buckets[-1]} tokens, and the "
@@ -117,6 +116,27 @@ def _read_file(
             f"{config.workdir} was started with. Put the old file back, or use another --workdir."
         )
     return logits
+
+
+def same_teachers(folder: Path, teaching: Teaching) -> None:
+    """Refuses to go on with a run whose teachers have other parameters by now; remembers them in a
+    new one. What a stage learnt of one, or keeps of it, must not be mixed with another's.
+    """
+    if teaching.teacher is None:
+        return
+    opened = (teaching.teacher, *teaching.others)
+    found = [parameters_sha256(run.params) for run in opened]
+    path = folder / "teacher" / "parameters.json"
+    if not path.is_file():
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, found)
+        return
+    for run, before, now in zip(opened, read_json(path), found, strict=True):
+        if before != now:
+            raise UserError(
+                f"The teacher {run.folder} has other parameters than when {folder} was started "
+                f"with it. Put the old one back, or use another --workdir."
+            )
 
 
 def check_needs(stages: tuple[Planned, ...], about: TeacherConfig | None) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from jaxdistill.errors import UserError
 from jaxdistill.files import read_json
 from jaxdistill.recipe import ensure_run
 from jaxdistill.sections import Config
-from jaxdistill.teachers import gate, teacher_config
+from jaxdistill.teachers import gate, teacher_config, weights_of
+from jaxdistill.teaching import Teaching, same_teachers
 
 PARTS = ("teacher", "student")
 SHAPE = dataclasses.replace(tiny.SHAPE, layers=4, initial_std=0.1)
@@ -375,9 +377,43 @@ def test_a_finished_adoption_serves_students_of_other_data(tmp_path, request, mo
     for name, content in (("config.json", config.plain()), ("report.json", {})):
         (folder / name).write_text(json.dumps(content))
     assert found("--config.ledger_steps=9", "--config.data.max_length=64") == (None, folder)
+    (tmp_path / "theirs" / "model.safetensors").write_bytes(b"weights")
+    (folder / "adopted.json").write_text(json.dumps(weights_of(str(tmp_path / "theirs"))))
+    assert found() == (None, folder)
+    (tmp_path / "theirs" / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(UserError, match=f"{folder} has adopted .* others by now. Remove {folder}"):
+        found()
+    (tmp_path / "theirs" / "model.safetensors").rename(tmp_path / "moved")
+    assert found() == (None, folder)
     another = {**config.plain(), "task": "rte"}
     (folder / "config.json").write_text(json.dumps(another))
     assert found()[0] is not None  # whose ensure_run says what differs
+
+
+def test_a_classifier_is_adopted_once_for_each_set_of_files(tmp_path, request, monkeypatch):
+    monkeypatch.chdir(request.config.rootpath)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "config.json").write_text("{}")
+    given = {"teacher.run": tmp_path / "theirs", "data.text": "body", "data.label": "kind"}
+
+    def folder(recipe: str, train: str) -> Path:
+        flags = [f"--config.{k}={v}" for k, v in {**given, "data.train": train}.items()]
+        words = ["main", f"--config=configs/{recipe}:own", f"--workdir={tmp_path / 'student'}"]
+        return teacher_config(from_command_line([*words, *flags]))[1]
+
+    assert folder("kd.py", "a.csv") == folder("bilstm.py", "a.csv")  # whose lengths are others
+    assert folder("kd.py", "a.csv") != folder("kd.py", "b.csv")
+
+
+def test_a_run_goes_on_with_the_teacher_that_it_began_with(tmp_path):
+    def teaching(value: float) -> Teaching:
+        run = SimpleNamespace(folder="runs/t", params={"kernel": np.full(2, value, np.float32)})
+        return Teaching(teacher=run)  # type: ignore[arg-type]
+
+    same_teachers(tmp_path, teaching(1.0))
+    same_teachers(tmp_path, teaching(1.0))
+    with pytest.raises(UserError, match="runs/t has other parameters than when .* was started"):
+        same_teachers(tmp_path, teaching(1.5))
 
 
 def test_the_carried_teacher_is_the_teachers_own_recipe(request, monkeypatch):

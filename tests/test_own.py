@@ -217,11 +217,18 @@ def test_files_that_changed_since_the_teacher_was_trained_are_told(tmp_path):
     for name, rows in (("teacher", 4), ("same", 4), ("more", 5)):
         (tmp_path / name).mkdir()
         put(tmp_path / name / "data.json", json.dumps({"train": {"rows": rows}}))
-    teacher = SimpleNamespace(folder=tmp_path / "teacher", task=task)
+    trained = SimpleNamespace(method="finetune")
+    teacher = SimpleNamespace(folder=tmp_path / "teacher", task=task, description=trained)
     tell_changes(teacher, task, tmp_path / "same", said.append)
     assert said == []
     tell_changes(teacher, task, tmp_path / "more", said.append)
     assert len(said) == 1 and "not those that the teacher" in said[0]
+    teacher.task = find_task("sst2")
+    tell_changes(teacher, find_task("sst2"), tmp_path / "more", said.append)
+    assert "was trained on 4 rows of sst2, and the student is on 5. If" in said[1]
+    teacher.description = SimpleNamespace(method="score")  # who knows on what
+    tell_changes(teacher, find_task("sst2"), tmp_path / "more", said.append)
+    assert len(said) == 2
 
 
 def test_dev_is_split_off_by_what_texts_say():
