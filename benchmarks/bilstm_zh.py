@@ -7,7 +7,9 @@ Chinese checkpoint here: a small BERT is pre-trained on the task's train texts, 
 benchmarks/seed003.py does (--pretrained: its run, if it is there), and fine-tuned with several
 seeds on the very rows that the BiLSTM has; the teachers' mean teaches. Each row of the table is a
 run folder WORK/<task>/<seed>/<row> of jaxdistill.main; what is finished is reused, and after a
-SIGTERM or a crash the same command goes on. Nothing is tuned. Dev is scored after every epoch and
+SIGTERM or a crash the same command goes on. Nothing is tuned. Rows
+have the recipe's bfloat16 where they do not say float32, as the document's plain ones have, or amp,
+which is float16 with a loss scale. Dev is scored after every epoch and
 the best is reported, chosen on the very rows that it is reported on.
 
 Prints a table, writes it to WORK/<task>/table.md, says how far the teachers are above the BiLSTM
@@ -72,9 +74,10 @@ def rows(about: About) -> Mapping[str, Flags]:
         "batch_size": 4 * about.batch,
         "learning_rate": 4 * about.rate,
     }
-    half = {"precision": "float16"}  # of the others float32, as the seed document
+    half = {"precision": "float16"}
     return {
         "bilstm": {},
+        "float32": {"precision": "float32"},
         "ga": four,
         "amp": half,
         "amp ga": {**four, **half},
@@ -163,7 +166,7 @@ def teach(
 
 def alone(args: argparse.Namespace, about: About, work: Path, name: str) -> Path:
     """The finished run of a row without teacher."""
-    stage = {"epochs": args.epochs, "precision": "float32", **rows(about)[name]}
+    stage = {"epochs": args.epochs, **rows(about)[name]}
     flags = {
         **common(args),
         "seed": args.seed,
