@@ -205,6 +205,7 @@ def _check_plan(plan: StagePlan, where: str) -> None:
         "betas": (all(0 <= beta < 1 for beta in plan.betas), "two numbers from 0 to below 1"),
         "epsilon": (0 < plan.epsilon < float("inf"), "above 0"),
         "warmup": (0 <= plan.warmup < 1, "a fraction of the steps, from 0 to below 1"),
+        "power": (0 <= plan.power < float("inf"), "0 or more"),
         "weight_decay": (plan.weight_decay >= 0, "0 or more"),
         "clip": (0 <= plan.clip < float("inf"), "0 (no limit) or more"),
         "eval_steps": (plan.eval_steps >= 0, "0 (every epoch) or more"),

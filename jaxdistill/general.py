@@ -30,6 +30,7 @@ from jaxdistill.models.sources import complete
 from jaxdistill.origins import Notice, find_checkpoint
 from jaxdistill.planning import make_stages
 from jaxdistill.precisions import settle
+from jaxdistill.preparing import started
 from jaxdistill.running import run_stages
 from jaxdistill.runs import VERSION, Description, Run, copy_tokenizer
 from jaxdistill.scoring import make_encoder
@@ -72,7 +73,7 @@ def distil(bench: Bench, method: Method, poll: Callable[[], None]) -> dict[str, 
     _check_ids(tokenizer.get_vocab(), min(start.shape.vocab, teacher.model.shape.vocab))
     _same(folder, corpus, dev, teacher, start)
     stream = Stream(corpus, tokenizer, layout, rows_here(size, make_mesh()), _gathered)
-    write_json(folder / "config.json", config.plain())
+    started(folder, config)
     tables = {"train": _none(dev), "dev": dev}
     bench = bench._replace(tables=tables, stream=stream)
     log.notice(

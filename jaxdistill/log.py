@@ -70,12 +70,13 @@ class RunLog:
             if not isinstance(value, (str, bool)) and math.isfinite(value):
                 writer.add_scalar(f"{prefix}/{name}", float(value), step)
 
-    def truncate(self, stage: str, step: int) -> None:
+    def truncate(self, stage: str, step: int, evaluated: int) -> None:
         """Forgets what came after a resume point, so that the resumed run writes it again.
 
-        Drops this stage's lines beyond `step` (-1: all of them) and the ledger's of `step` itself,
-        which is entered before the step is made, all lines of stages that came
-        after it, and a last line that a kill left half written. TensorBoard is told the same.
+        Drops this stage's lines beyond `step` (-1: all of them), those of evaluations beyond
+        `evaluated` and the ledger's of `step` itself, which is entered before the step is made,
+        all lines of stages that came after it, and a last line that a kill left half written.
+        TensorBoard is told the same.
         """
         if self.folder is None:
             return
@@ -85,11 +86,12 @@ class RunLog:
             records = read_metrics(self.folder)
             order = list(dict.fromkeys(r["stage"] for r in records))
             later = set(order[order.index(stage) + 1 :]) if stage in order else set()
+            last = {"eval": min(step, evaluated), "ledger": step - 1}
             kept = [
                 r
                 for r in records
                 if r["stage"] not in later
-                and (r["stage"] != stage or r["step"] <= step - (r["kind"] == "ledger"))
+                and (r["stage"] != stage or r["step"] <= last.get(r["kind"], step))
             ]
             write_atomic(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept))
             for name in sorted(later):

@@ -80,10 +80,10 @@ def ensure_run(config: Config) -> dict[str, Any]:
     with Lock(folder), _log(folder) as log, Signals() as signals:
         # Elsewhere than in what is pooled, one process must not stop by itself.
         poll = signals.poll if processes.count() == 1 else _pass
+        begin(folder, config)
         if config.encoder:
             bench = Bench(config, folder, task, {}, mesh, log, signals)
             return save_report(folder, distil(bench, method, poll))
-        begin(folder, config)
         task = settled(task, config.data, log.notice)
         check_many(config, task)
         splits = read_splits(task, config.data, log.notice)

@@ -78,7 +78,7 @@ def summary(report: Mapping[str, Any]) -> str:
         lines += ["", *_plain(stages)]
     lines += [
         "",
-        f"{clock(report['wall_seconds'])} in all; config {report['config_hash'][:12]}, "
+        f"{clock(report['wall_seconds'])} of training; config {report['config_hash'][:12]}, "
         f"parameters {report['parameters_sha256'][:12]}",
     ]
     return "\n".join(lines) + "\n"
@@ -109,7 +109,7 @@ def markdown(report: Mapping[str, Any], curves: bool) -> str:
         facts.append(("train rows", counts))
     facts += [
         ("seed", str(report["seed"])),
-        ("wall time", f"{clock(report['wall_seconds'])} ({report['wall_seconds']:.0f} s)"),
+        ("training time", f"{clock(report['wall_seconds'])} ({report['wall_seconds']:.0f} s)"),
         ("config", f"`{report['config_hash']}`"),
         ("parameters", f"SHA-256 `{report['parameters_sha256']}`"),
     ]

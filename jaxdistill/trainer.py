@@ -67,11 +67,13 @@ def train_stage(
         _Training(stage, plan, params, frozen, around, number, best).run()
     mirror.renewed(folder / "best")
     record = read_json(done)
-    restored = best.restore(_shapes(params))
+    # Of another step than this record they would not be what it says.
+    there = record["step"] in best.steps()
+    restored = best.restore(_shapes(params), record["step"]) if there else None
     if restored is None:
         raise UserError(
             f"{done} says that stage {stage.name} is finished, but {folder / 'best'} holds no "
-            f"checkpoint. Remove {folder} to train the stage again."
+            f"checkpoint of step {record['step']}. Remove {folder} to train the stage again."
         )
     shutil.rmtree(folder / "latest", ignore_errors=True)
     return restored[1], record
@@ -106,13 +108,13 @@ class _Training:
         self.latest = Checkpoints(around.folder / stage.name / "latest", 2, around.log.notice)
         self.begun = time.monotonic()
         fresh = start(trained, optimizer, around.mesh, scaled=plan.precision == "float16")
-        self.state, self.details = self._resume(fresh)
+        self.state, self.details = self._resume(fresh, params)
         self.saved = time.monotonic()
 
-    def _resume(self, fresh: State) -> tuple[State, dict[str, Any]]:
+    def _resume(self, fresh: State, params: Params) -> tuple[State, dict[str, Any]]:
         restored = self.latest.restore(_shapes(fresh, self.around.mesh))
         if restored is None:
-            self.around.log.truncate(self.stage.name, 0)
+            self.around.log.truncate(self.stage.name, 0, 0)
             return fresh, {
                 "evaluated": 0,
                 "best": None,
@@ -122,7 +124,11 @@ class _Training:
                 "in_a_row": 0,
             }
         step, state, details = restored
-        self.around.log.truncate(self.stage.name, step)
+        self.around.log.truncate(self.stage.name, step, details["evaluated"])
+        kept = self.best.restore(_shapes(params))
+        # After a kill there may be a later best one, which has replaced that of this step.
+        if kept is not None and kept.step > step:
+            details["best"] = processes.led(lambda: dict(kept.details))
         if self.around.source is not None:
             self.around.source.seek(step, details["stream"])
         epoch, index = divmod(step, self.per_epoch)
@@ -150,6 +156,8 @@ class _Training:
                         self._drain(pending, bar, 0)
                         self._evaluate(step)
                     late = time.monotonic() - self.saved > around.checkpoint_seconds
+                    if late:  # one wish, of which the answer may come later
+                        self.saved = time.monotonic()
                     stop, save = votes.cast(around.signals.asked(), late and processes.lead())
                     if stop:
                         around.signals.stop()
@@ -251,7 +259,8 @@ class _Training:
             means = {name: float(np.mean([v[name] for v in window])) for name in window[0]}
             where = {
                 "epoch": step / self.per_epoch,
-                "learning_rate": float(self.schedule(step - 1)),
+                # A step that changed nothing has not moved the schedule on either.
+                "learning_rate": float(self.schedule(max(step - 1 - self.details["skipped"], 0))),
             }
             self.around.log.write("train", self.stage.name, step, {**where, **means})
             window.clear()

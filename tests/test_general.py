@@ -233,18 +233,33 @@ def test_interrupted_again_and_again_ends_with_the_same_bits(
 def test_another_corpus_or_teacher_is_another_run(world, finished, tmp_path):
     """Told before anything is trained, in a run that was begun."""
     run, _ = finished
-    begun = tmp_path / "run"
-    begun.mkdir()
-    (begun / "data.json").write_bytes((run / "data.json").read_bytes())
+
+    def begun(name):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.json").write_bytes((run / "data.json").read_bytes())
+        return tmp_path / name
+
     other = tmp_path / "other"
     shutil.copytree(world / "encoder", other)
     tensors = to_huggingface(random_params(SHAPE, seed=9), SHAPE, classifier=False)
     save_file(tensors, other / "model.safetensors")
     with pytest.raises(UserError, match=r"The teacher is not what .* was started with"):
-        ensure_run(distilling(world, begun, teacher__source=other))
+        ensure_run(distilling(world, begun("one"), teacher__source=other))
     write_corpus(tmp_path / "texts.txt", 470)
     with pytest.raises(UserError, match=r"The corpus is not what .* was started with"):
-        ensure_run(distilling(world, begun, data__corpus=tmp_path / "texts.txt"))
+        ensure_run(distilling(world, begun("another"), data__corpus=tmp_path / "texts.txt"))
+
+
+def test_what_another_config_prepared_is_not_gone_on_with(world, tmp_path):
+    """A teacher's tokenizer, copied before the run was refused, is not the next one's."""
+    folder = tmp_path / "run"
+    (folder / "teacher" / "tokenizer").mkdir(parents=True)
+    (folder / "teacher" / "tokenizer" / "vocab.txt").write_text("of another teacher")
+    (folder / "begun.json").write_text('{"config": "another"}')
+    with pytest.raises(UserError, match="4 attention heads and the teacher 2"):
+        ensure_run(distilling(world, folder, student__heads=4))
+    copied = (folder / "teacher" / "tokenizer" / "vocab.txt").read_text()
+    assert copied == (world / "encoder" / "vocab.txt").read_text()
 
 
 # ---- what is made of it

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.errors import UserError
 from jaxdistill.models.bert import Bert, BertShape
 from jaxdistill.models.hfconfig import head_from_config, read_config
@@ -407,6 +408,31 @@ def test_a_regression_with_a_bare_vocabulary_and_a_masked_lm_export(tmp_path):
     masked = transformers.BertForMaskedLM(config)
     tensors = to_huggingface(params, shape, mlm=True)
     masked.load_state_dict({k: torch.tensor(v) for k, v in tensors.items()}, strict=True)
+
+
+def test_a_cased_vocabulary_stays_cased_and_texts_are_cut(tmp_path):
+    """transformers lowers letters and cuts nothing, unless it is told."""
+    transformers = transformers_module()
+    source = vocab_folder(tmp_path / "tokenizer")
+    with (source / "vocab.txt").open("a") as file:
+        file.write("Film\nfilm\n")
+    labels = ("a", "b", "c")
+    save_huggingface(tmp_path / "out", PARAMS, SHAPE, labels, source)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    for text in ("Film film a", "a " * 500):
+        ours = load_tokenizer(source).encode(text).ids
+        found = theirs(text, truncation=True)["input_ids"]
+        assert found == [*ours[:-1][: SHAPE.positions - 1], ours[-1]]
+
+
+def test_an_export_leaves_nothing_of_the_one_before_it(tmp_path):
+    source, other = vocab_folder(tmp_path / "tokenizer"), vocab_folder(tmp_path / "other")
+    load_tokenizer(other).save(str(other / "tokenizer.json"))
+    labels = ("a", "b", "c")
+    save_huggingface(tmp_path / "out", PARAMS, SHAPE, labels, other)
+    assert (tmp_path / "out" / "tokenizer.json").is_file()
+    save_huggingface(tmp_path / "out", PARAMS, SHAPE, labels, source)
+    assert not (tmp_path / "out" / "tokenizer.json").exists()
 
 
 def test_saving_over_an_old_export_and_without_a_tokenizer(tmp_path):

@@ -157,4 +157,4 @@ def test_a_real_run_by_two_processes(tmp_path, fakes):
     assert done.returncode == 0, done.stderr
     report = read_json(tmp_path / "run" / "report.json")
     assert 0 <= report["metrics"]["dev"]["accuracy"] <= 1
-    assert done.stdout.count("in all;") == 1  # process 0 alone speaks
+    assert done.stdout.count("of training;") == 1  # process 0 alone speaks

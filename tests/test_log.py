@@ -73,7 +73,7 @@ def test_truncate(tmp_path: Path, stage: str, step: int, left: str) -> None:
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"kind": "train", "stage": "th')  # SIGKILL
     with RunLog(tmp_path) as run:
-        run.truncate(stage, step)
+        run.truncate(stage, step, step)
         expected = [name for name in left.split() for _ in ("train", "eval")]
         assert [f"{r['stage']}{r['step']}" for r in read_metrics(tmp_path)] == expected
         run.write("train", "second", 16, {"loss": 2.0})
@@ -86,16 +86,26 @@ def test_the_ledger_of_a_step_that_is_made_again_goes(tmp_path: Path) -> None:
     with RunLog(tmp_path) as run:
         for kind, step in (("ledger", 0), ("train", 5), ("ledger", 10), ("train", 10)):
             run.write(kind, "kd", step, {"loss": 1.0})
-        run.truncate("kd", 10)
+        run.truncate("kd", 10, 10)
         left = [(r["kind"], r["step"]) for r in read_metrics(tmp_path)]
         assert left == [("ledger", 0), ("train", 5), ("train", 10)]
-        run.truncate("kd", 0)
+        run.truncate("kd", 0, 0)
         assert read_metrics(tmp_path) == []
+
+
+def test_an_evaluation_that_was_broken_off_is_written_once(tmp_path: Path) -> None:
+    """A signal in the midst of one saves its step before it is said to be judged."""
+    with RunLog(tmp_path) as run:
+        for kind, step in (("eval", 10), ("train", 20), ("eval", 20)):
+            run.write(kind, "kd", step, {"loss": 1.0})
+        run.truncate("kd", 20, 10)
+    left = [(r["kind"], r["step"]) for r in read_metrics(tmp_path)]
+    assert left == [("eval", 10), ("train", 20)]
 
 
 def test_truncate_before_anything_was_written(tmp_path: Path) -> None:
     with RunLog(tmp_path) as run:
-        run.truncate("kd", -1)
+        run.truncate("kd", -1, -1)
     assert read_metrics(tmp_path) == []
 
 
@@ -145,7 +155,7 @@ def test_tensorboard_has_the_scalars_and_forgets_on_resume(tmp_path: Path) -> No
         run.write("eval", "kd", 1, {"accuracy": 0.5})
         run.write("train", "kd", 2, {"loss": 1.0})
     with RunLog(tmp_path) as run:
-        run.truncate("kd", 1)
+        run.truncate("kd", 1, 1)
         run.write("train", "kd", 2, {"loss": 0.5})
     assert events(tmp_path / "tensorboard" / "kd") == [
         ("kd/loss", 1),

@@ -129,7 +129,7 @@ def test_summary_is_a_plain_table() -> None:
         edge = header.index(column) + len(column)
         assert lines[start][:edge].endswith(cell)
     assert any(line.split() == ["prediction", "90", "1:10", "60", "0.8600"] for line in lines)
-    assert lines[-1].startswith("1:02:03 in all; config cdcdcdcdcdcd")
+    assert lines[-1].startswith("1:02:03 of training; config cdcdcdcdcdcd")
 
 
 def test_a_report_that_lacks_a_field_is_refused(tmp_path: Path) -> None:

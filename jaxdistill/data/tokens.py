@@ -72,6 +72,18 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
+def normalizing(tokenizer: Tokenizer) -> dict[str, Any]:
+    """What of BERT's cleaning is in force, by the names of tokenizer_config.json."""
+    normalizer = json.loads(tokenizer.to_str())["normalizer"] or {}
+    if normalizer.get("type") != "BertNormalizer":
+        return {}
+    return {
+        "do_lower_case": normalizer["lowercase"],
+        "strip_accents": normalizer["strip_accents"],
+        "tokenize_chinese_chars": normalizer["handle_chinese_chars"],
+    }
+
+
 def tokenize(
     texts: Sequence[Sequence[str]],
     tokenizer: Tokenizer,

@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 from safetensors.numpy import save_file
 
+from jaxdistill.data.tokens import load_tokenizer, normalizing
 from jaxdistill.errors import UserError
 from jaxdistill.models.bert import BertShape
 from jaxdistill.models.hfconfig import config_from_shape, headless_config, shape_from_config
@@ -30,6 +31,7 @@ __all__ = [
     "to_huggingface",
 ]
 
+TOKENIZER_SETTINGS = "tokenizer_config.json"
 _PROJECTIONS = ("projection", "projections")
 _OPTIONAL = ("pooler", "classifier", "mlm", *_PROJECTIONS)
 """Parts that a checkpoint may lack as a whole."""
@@ -173,7 +175,7 @@ def save_huggingface(
       labels: the classes' names in the order of the logits; () for a regression, and without
         classifier.
       many: whether a text may have any number of the labels.
-      tokenizer_folder: TOKENIZER_FILES are copied from it.
+      tokenizer_folder: TOKENIZER_FILES are copied from it, and its settings are spelled out.
 
     Raises:
       UserError: as to_huggingface and config_from_shape, or no tokenizer in its folder.
@@ -186,15 +188,31 @@ def save_huggingface(
         config = config_from_shape(shape, labels, many=many)
     else:
         config = headless_config(shape, "BertForMaskedLM" if mlm else "BertModel")
+    settings = _tokenizer_settings(tokenizer_folder, shape.positions)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").unlink(missing_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    for name in TOKENIZER_FILES:
-        source, target = tokenizer_folder / name, folder / name
-        if source.is_file() and not (target.exists() and source.samefile(target)):
-            shutil.copyfile(source, target)
+    if not folder.samefile(tokenizer_folder):
+        for name in TOKENIZER_FILES:
+            source, target = tokenizer_folder / name, folder / name
+            target.unlink(missing_ok=True)  # another model's
+            if source.is_file():
+                shutil.copyfile(source, target)
+    (folder / TOKENIZER_SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     (folder / "config.json").write_text(text, "utf-8")
     return str(config["architectures"][0])
+
+
+def _tokenizer_settings(folder: Path, positions: int) -> dict[str, Any]:
+    """tokenizer_config.json with what load_tokenizer does and how much the model can read.
+
+    transformers lowers all letters where nothing is said, and cuts at model_max_length alone.
+    """
+    path = folder / TOKENIZER_SETTINGS
+    given = json.loads(path.read_bytes()) if path.is_file() else {}
+    longest = min(positions, given.get("model_max_length", positions))
+    return {**given, **normalizing(load_tokenizer(folder)), "model_max_length": longest}
 
 
 def _canonical(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:

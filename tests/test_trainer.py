@@ -1,0 +1,95 @@
+"""The loop around the steps: which parameters a stage leaves, how often it saves."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections import deque
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from test_optimizer import PLAN
+from test_step import Listed
+from test_strategies import BATCH
+
+from jaxdistill import processes, trainer
+from jaxdistill.checkpoint import Checkpoints
+from jaxdistill.log import RunLog
+from jaxdistill.preemption import Signals
+from jaxdistill.sharding import make_mesh
+from jaxdistill.surroundings import Surroundings
+from jaxdistill.trainer import train_stage
+from jaxdistill.types import Stage
+
+TRAINED = dataclasses.replace(PLAN, epochs=1, batch_size=4, eval_steps=1)
+START = {"student": {"w": np.float32(1.0)}}
+
+
+def loss(trained, frozen, batch, rng, progress):
+    return trained["student"]["w"] ** 2, {}
+
+
+def around(folder: Path, found, steps: int, **changes) -> Surroundings:
+    """found: what dev has at each evaluation."""
+    values = iter(found)
+    plain = Surroundings(
+        folder=folder,
+        epochs=lambda size, epoch: Listed([BATCH] * steps),
+        evaluate=lambda params: {"accuracy": next(values)},
+        selection="accuracy",
+        seed=0,
+        log=RunLog(None, speaks=False),
+        signals=Signals(),
+        mesh=make_mesh(),
+        checkpoint_seconds=0.0,
+        log_steps=100,
+        ledger_steps=0,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def test_after_a_kill_the_best_is_what_is_kept_on_disk(tmp_path):
+    """The newest state knows of the best at step 2; step 3 was better, and has replaced it."""
+    stage = Stage("s", loss, lambda path: True, "best")
+    with pytest.raises(StopIteration):  # killed at step 4
+        train_stage(stage, TRAINED, START, {}, around(tmp_path, [0.1, 0.2, 0.9], 4), number=0)
+    assert Checkpoints(tmp_path / "s" / "latest", 2, print).steps() == [2, 3]
+    shutil.rmtree(tmp_path / "s" / "latest" / "3")
+    kept = Checkpoints(tmp_path / "s" / "best", 1, print).restore(None)
+    other = around(tmp_path, [0.15, 0.15], 4)  # as on another machine
+    params, record = train_stage(stage, TRAINED, START, {}, other, number=0)
+    assert (record["step"], record["metrics"], kept.step) == (3, {"accuracy": 0.9}, 3)
+    assert params["student"]["w"] == kept.state["student"]["w"]
+
+
+def test_a_wish_to_save_is_cast_once(tmp_path, monkeypatch):
+    """Where the answer comes two dispatches later, as with several processes."""
+
+    class Late:
+        def __init__(self, mesh, delay):
+            self.cast_before = deque([(False, False)] * delay)
+
+        def cast(self, *wishes):
+            self.cast_before.append(wishes)
+            return self.cast_before.popleft()
+
+    saved = []
+    real = Checkpoints.save
+
+    def save(self, step, state, details):
+        saved.append(step) if self.folder.name == "latest" else None
+        return real(self, step, state, details)
+
+    now = iter(range(10_000))
+    monkeypatch.setattr(processes, "Votes", Late)
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
+    monkeypatch.setattr(trainer, "chunk_size", lambda *sizes, **where: 1)
+    monkeypatch.setattr(Checkpoints, "save", save)
+    stage = Stage("s", loss, lambda path: True, "last")
+    surroundings = around(tmp_path, [], 60, checkpoint_seconds=8.0)
+    train_stage(stage, TRAINED, START, {}, surroundings, number=0)
+    apart = np.diff(saved)
+    assert len(saved) > 2
+    assert apart.min() > 1, saved
