@@ -138,7 +138,8 @@ def _vectors(
     if table is not None:
         tokenizer = load_tokenizer(table.tokenizer)
         rows = _rows(words[1:], view, tokenizer, table)
-        found[1:] = derive(table.rows, rows, about.width, VECTOR_STD, table.name)
+        section = material.config.start_key
+        found[1:] = derive(table.rows, rows, about.width, VECTOR_STD, table.name, section)
         material.notice(
             f"word vectors of {table.name}: its {table.rows.shape[1]} numbers reduced to "
             f"{about.width}, for all of {len(words) - 1:,} words"
@@ -149,6 +150,7 @@ def _vectors(
             words[len(OWN) :],
             about.width,
             cache=cache_folder() / "vectors",
+            section=material.config.start_key,
             notice=material.notice,
             poll=material.poll,
         )
@@ -179,7 +181,7 @@ def _rows(
     return rows
 
 
-def _names_file(vectors: str) -> bool:
+def names_file(vectors: str) -> bool:
     """Whether config's `vectors` is a file of word vectors: no keyword, and no BERT."""
     path = Path(vectors).expanduser()
     return vectors not in KEYWORDS and (path.suffix in (*ENDINGS, *PACKED) or path.is_file())
@@ -188,7 +190,7 @@ def _names_file(vectors: str) -> bool:
 def _word_table(about: BiLstmConfig, material: Material) -> _WordTable | None:
     """The BERT whose word vectors are to be reduced; None where vectors are of another kind."""
     source, where, teacher = about.vectors, material.config.start_key, material.teacher
-    if source == "random" or _names_file(source):
+    if source == "random" or names_file(source):
         return None
     if source == "teacher":
         assert teacher is not None, "checked() saw to it"

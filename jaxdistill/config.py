@@ -7,19 +7,14 @@ force stands in it, and --config.a.b=value overrides one.
 from __future__ import annotations
 
 import math
-import re
-import sys
-from pathlib import Path
 from typing import Any
-
-from absl import flags
-from ml_collections import config_flags
 
 from jaxdistill.augmentation import AugmentConfig, check_augment
 from jaxdistill.bilstm_section import BiLstmConfig, check_bilstm
+from jaxdistill.command_line import parse
 from jaxdistill.errors import UserError
 from jaxdistill.general_section import GENERAL, check_general, check_plain
-from jaxdistill.own_section import SHARED, check_own, take_unlabelled
+from jaxdistill.own_section import check_own, take_unlabelled
 from jaxdistill.sections import (
     Config,
     DataConfig,
@@ -38,13 +33,6 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 ADVERSARIES = ("none", "fgm", "pgd")
 SCOPES = ("table", "tokens")
 
-USAGE = (
-    "usage: python -m jaxdistill.main --config FILE [--workdir RUN] [--config.a.b=value ...]\n"
-    "FILE is a recipe such as configs/teacher_sst2.py; RUN defaults to runs/<the recipe's name>.\n"
-    "One of several processes: --coordinator=HOST:PORT --processes=N --process=I."
-)
-
-
 SECTIONS: dict[str, type[Any]] = {
     "data": DataConfig,
     "model": ModelConfig,
@@ -59,26 +47,7 @@ BiLSTM."""
 
 def from_command_line(argv: list[str]) -> Config:
     """Parses [program, flag, ...]; anything that is not understood is a UserError."""
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", None, "a recipe", flag_values=values)
-    flags.DEFINE_string("workdir", None, "the run folder", flag_values=values)
-    words = [argv[0], *map(_locate, argv[1:])]
-    _check_file(words)
-    before, sys.argv = sys.argv, words  # config_flags looks for overrides there
-    try:
-        rest = values(words)
-        if values.workdir is not None:
-            values.config.workdir = values.workdir
-        plain = values.config.to_dict()
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise UserError(_explain(error)) from None
-    finally:
-        sys.argv = before
-    for word in rest[1:]:
-        key, _, value = word.partition("=")
-        hint = f"Did you mean --config.{key}={value}?" if value else USAGE
-        raise UserError(f"{word!r} on the command line is not a flag. {hint}")
-    return checked(plain)
+    return checked(parse(argv))
 
 
 def checked(plain: dict[str, Any]) -> Config:
@@ -254,43 +223,3 @@ def _check_teacher(about: TeacherConfig) -> None:
     }
     if faults := [text for text, holds in wrong.items() if holds]:
         raise UserError(f"The config's teacher does not work: {'; '.join(faults)}.")
-
-
-def _locate(flag: str) -> str:
-    """--config=configs/x.py finds the recipe shipped with the package where there is none here."""
-    match = re.fullmatch(r"(--?config=)?(configs/[^:]+\.py)(:.*)?", flag)
-    if match is None or Path(match[2]).exists():
-        return flag
-    shipped = Path(__file__).parent / match[2]
-    return f"{match[1] or ''}{shipped}{match[3] or ''}" if shipped.exists() else flag
-
-
-def _check_file(words: list[str]) -> None:
-    """The config's file is named, is there, and is Python that gives a config."""
-    matches = [re.fullmatch(r"--?config(?:=(.*))?", word) for word in words]
-    index, match = next(((i, m) for i, m in enumerate(matches) if m), (0, None))
-    if match is None:
-        raise UserError(f"--config is missing.\n{USAGE}")
-    named = match[1] if match[1] is not None else "".join(words[index + 1 : index + 2])
-    path = Path(named.split(":")[0])
-    if not path.is_file():
-        known = ", ".join(sorted(str(p) for p in Path("configs").glob("*.py")))
-        raise UserError(
-            f"There is no config file {str(path)!r}."
-            + (f" Recipes here: {known}." if known else "")
-        )
-    try:
-        compile(path.read_text("utf-8"), str(path), "exec")
-    except (SyntaxError, ValueError) as error:
-        raise UserError(f"The config file {path} is not Python: {error}.") from None
-
-
-def _explain(error: BaseException) -> str:
-    first = error.args[0] if isinstance(error, KeyError) and error.args else error  # unquoted
-    text = " ".join(str(first).split())
-    if (name := text.strip("'\"")) in SHARED:
-        return (
-            f"The recipe has no key {name!r} there. config.data.{name} is for files of your own: "
-            f"take configs/own_data.py or configs/METHOD.py:own, such as configs/kd.py:own."
-        )
-    return f"The command line does not fit the config: {text or type(error).__name__}"

@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 
 from jaxdistill import cli
-from jaxdistill.config import USAGE, from_command_line
+from jaxdistill.command_line import USAGE
+from jaxdistill.config import from_command_line
 
 
 def main(argv: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +24,11 @@ from jaxdistill.data.tasks import Task
 from jaxdistill.data.vectors import read_vectors
 from jaxdistill.errors import UserError
 from jaxdistill.log import RunLog
-from jaxdistill.maskedwords import load_masked_words
+from jaxdistill.maskedwords import MaskedWords, load_masked_words
 from jaxdistill.runs import Run
+
+POLLED = 2_000
+"""Texts that are cut between two polls."""
 
 
 class Room(NamedTuple):
@@ -57,7 +61,13 @@ def make_maker(about: AugmentConfig, train: Examples, room: Room) -> Maker:
     Raises UserError where a model or vectors cannot be read, masked words would be read as letters,
     or the texts have no words of the kind.
     """
-    texts = [SPLITS[about.words](text) for column in train.texts for text in column]
+    if about.name == "tang" and not about.p_pos and about.words != "words":
+        return _tang(about, [], room)  # it asks nothing of the texts
+    texts: list[list[str]] = []
+    for text in chain.from_iterable(train.texts):
+        if len(texts) % POLLED == 0:
+            room.poll()
+        texts.append(SPLITS[about.words](text))
     _check_words(about, texts)
     if about.name == "tang":
         return _tang(about, texts, room)
@@ -129,6 +139,8 @@ def _tinybert(about: AugmentConfig, texts: list[list[str]], room: Room) -> Maker
             notice=room.log.notice,
         )
     near = _neighbours(about, texts, room) if about.vectors else None
+    if near is None and model is not None:
+        _tell_left(model, texts, room)
     proposer = Proposer(
         split=split,
         count=about.candidates,
@@ -151,6 +163,18 @@ def _tinybert(about: AugmentConfig, texts: list[list[str]], room: Room) -> Maker
             "model": model.digest if model else "",
             "vectors": near.digest() if near else "",
         },
+    )
+
+
+def _tell_left(model: MaskedWords, texts: list[list[str]], room: Room) -> None:
+    """Says which words stay, where no vectors are asked about what a masked-LM is not."""
+    there = [word for words in texts for word in words if eligible(word)]
+    single = {word: model.single(word) for word in set(there)}
+    left = sum(not single[word] for word in there)
+    room.log.notice(
+        f"augment tinybert: {left:,} of {len(there):,} words that may be replaced "
+        f"({left / max(len(there), 1):.0%}) are several word pieces, for which a masked-LM "
+        f"proposes nothing; config.augment.vectors=teacher, or a file, does"
     )
 
 

@@ -7,6 +7,7 @@ returns.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -25,6 +26,7 @@ from jaxdistill.data.tasks import known_task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.views import write_view
 from jaxdistill.files import Lock, read_json, write_json
+from jaxdistill.foresight import foresee
 from jaxdistill.general import distil
 from jaxdistill.inputs import make_split, read_splits, same_data
 from jaxdistill.log import RunLog
@@ -146,6 +148,7 @@ def _ensure_teacher(config: Config) -> Path | None:
         return None
     recipe, folder = teacher_config(config)
     if recipe is not None:
+        foresee(config, known_task(config.task))
         adopted = recipe.method["name"] == "score" and processes.lead()
         weights = weights_of(config.teacher.run) if adopted else {}
         ensure_run(recipe)
@@ -181,6 +184,13 @@ def _same_everywhere(folder: Path, start: Start) -> None:
     processes.same(
         "What was read (data.json)", rows, "Give every machine the same files of the task."
     )
+    if start.view is not None:
+        reads = json.dumps([start.view.splitter.kind, *start.view.vocabulary])
+        processes.same(
+            "The words that the BiLSTM reads (their SHA-256)",
+            hashlib.sha256(reads.encode()).hexdigest(),
+            "Give every machine the same versions of what cuts words.",
+        )
     processes.same(
         "Where training starts (the SHA-256 of its parameters)",
         parameters_sha256(start.params),

@@ -54,7 +54,7 @@ def test_the_hash_is_of_what_makes_the_run():
 
 
 def test_a_recipe_of_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
-    import jaxdistill.config as module
+    import jaxdistill.command_line as module
 
     shipped = tmp_path / "site" / "configs"
     shipped.mkdir(parents=True)
@@ -71,7 +71,7 @@ def test_a_recipe_of_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
         (["--config"], "no config file"),
         (["--config=configs/nope.py"], r"no config file 'configs/nope.py'. Recipes.*teacher"),
         (["--config=pyproject.toml"], "is not Python"),
-        ([TEACHER, "--config.data.train_row=7"], 'Did you mean "train_rows"'),
+        ([TEACHER, "--config.data.train_row=7"], "Did you mean --config.data.train_rows"),
         ([TEACHER, "data.train_rows=7"], "Did you mean --config.data.train_rows=7"),
         ([TEACHER, "more"], "'more' on the command line is not a flag"),
         ([TEACHER, "--config.data.train_rows=many"], "train_rows=many"),

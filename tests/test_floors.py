@@ -18,9 +18,9 @@ PACKAGE = Path(__file__).parents[1] / "jaxdistill"
 FLOORS = {
     7: "main cli evaluate predict export compare doctor prefetch plan demo",
     6: "recipe preparing running planning bench inputs starts origins teachers "
-    "finished_teacher teaching pretraining augmentation augmenting makers maskedwords "
-    "bilstm_section bilstm_start own_section config sections recipes tuned presets general "
-    "general_section",
+    "finished_teacher teaching foresight pretraining augmentation augmenting makers maskedwords "
+    "bilstm_section bilstm_start own_section config command_line sections recipes tuned presets "
+    "general general_section",
     5: "trainer surroundings",
     4: "scoring precisions runs streaming submission assets inventory teacher_cache report curves",
     3: "methods step chunks checkpoint manifest",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
+import tiny
 from test_views import OWN
 
 from jaxdistill.bilstm_section import BiLstmConfig
@@ -83,7 +85,8 @@ def test_every_format_gives_the_same_vectors(name, tmp_path):
 
 def load(path, words, width=2, told=None, **more):
     notice = print if told is None else told.append
-    given = {"cache": None, "notice": notice, "poll": lambda: None, **more}
+    given = {"cache": None, "notice": notice, "poll": lambda: None}
+    given |= {"section": "config.student", **more}
     return load_vectors(path, words, width, **given)
 
 
@@ -119,6 +122,11 @@ def test_what_was_found_is_kept(tmp_path, monkeypatch):
         ("a.txt", b"cat 1 2\n", "for none of 1 words, such as 'the'"),
         ("a.bin", b"the 1 2\n", "does not begin with a line of two numbers"),
         ("a.bin", b"2 2\nthe " + bytes(8), "ends after 1 of 2 words"),
+        (
+            "a.bin",
+            b"1 2\nthe " + struct.pack("<2f", 1, float("nan")),
+            "of 'the' has numbers",
+        ),
         ("a.npz", b"PK", "no sound npz"),
         ("a.csv", b"", "no file of word vectors.*ends in another way. Rename or convert it"),
         ("a.bin.gz", b"", "no file of word vectors.*Unpack it first"),
@@ -128,6 +136,19 @@ def test_what_is_no_such_file_is_told(name, content, said, tmp_path):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(UserError, match=said):
+        load(path, ["the"])
+
+
+def test_the_section_that_is_named_is_the_recipes(tmp_path):
+    (tmp_path / "a.txt").write_text("the 1 2 3\n")
+    with pytest.raises(UserError, match="Set --config.model.width=3"):
+        load(tmp_path / "a.txt", ["the"], section="config.model")
+
+
+def test_an_npz_that_is_not_finite_is_told(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, embeddings=np.array([[1, np.inf]]), words=np.array(["the"]))
+    with pytest.raises(UserError, match="a.npz: the vector of 'the' has numbers that are not fin"):
         load(path, ["the"])
 
 
@@ -149,7 +170,7 @@ def test_a_table_is_reduced_to_its_principal_components():
     plane = rng.normal(size=(2, 3))
     table = rng.normal(size=(40, 2)) @ plane + 5.0
     rows = [[n] for n in range(38)] + [[38, 39]]
-    found = derive(table, rows, 2, 0.3, "a table")
+    found = derive(table, rows, 2, 0.3, "a table", "config.student")
     means = np.array([table[pieces].mean(0) for pieces in rows])
     assert found.dtype == np.float32 and found.shape == (39, 2)
     assert found.std() == pytest.approx(0.3, rel=1e-5)
@@ -160,9 +181,9 @@ def test_a_table_is_reduced_to_its_principal_components():
     ratio = distances(found)[0, 1] / distances(means)[0, 1]
     np.testing.assert_allclose(distances(found), ratio * distances(means), rtol=1e-4, atol=1e-5)
     assert found[:, 0].var() > found[:, 1].var()
-    assert np.array_equal(derive(table, rows, 2, 0.3, "a table"), found)
+    assert np.array_equal(derive(table, rows, 2, 0.3, "a table", "config.student"), found)
     with pytest.raises(UserError, match="width is 4, and word vectors of a table have 3"):
-        derive(table, rows, 4, 0.3, "a table")
+        derive(table, rows, 4, 0.3, "a table", "config.student")
 
 
 # ---- the start of a BiLSTM
@@ -198,6 +219,22 @@ def test_words_without_a_vector_are_drawn_of_the_same_size(tmp_path, monkeypatch
     (tmp_path / "run" / "words" / "vocab.txt").write_text("\n".join([*OWN, "the", ""]))
     again = _view(about, None, run)  # a run goes on as it began
     assert again.vocabulary == (*OWN, "the")
+
+
+def test_word_pieces_take_the_vectors_of_words(tmp_path, monkeypatch):
+    """As seed 000 gives Google's to those of its pieces that are words."""
+    monkeypatch.setenv("JAXDISTILL_CACHE", str(tmp_path / "cache"))
+    tiny.write_tokenizer(tmp_path / "teacher" / "tokenizer")
+    (tmp_path / "glove.txt").write_text("film 1.5 -2.0\nstory 0.5 0.25\ncafé 1 1\n")
+    about, told = section(view="wordpieces", vectors=str(tmp_path / "glove.txt")), []
+    texts = (["the film is a story", "a fine film"],)
+    teacher = SimpleNamespace(folder=tmp_path / "teacher")
+    run = material(tmp_path / "run", told)._replace(teacher=teacher, texts=texts)
+    found = start_bilstm(about, jax.random.key(0), run)
+    table = found.params["embeddings"]["word"]["embedding"]
+    at = found.view.vocabulary.index
+    assert table[at("film")].tolist() == [1.5, -2.0] and table[at("story")].tolist() == [0.5, 0.25]
+    assert "2 of 6 words" in told[-1]
 
 
 def test_a_bert_gives_words_the_mean_of_their_pieces(tmp_path, real_checkpoint):

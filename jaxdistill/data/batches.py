@@ -186,11 +186,10 @@ def batches(
     tokens, words = np.diff(table.offsets), _most_words(table)
     for lengths, what, key in ((tokens, "tokens", "max_length"), (words, "words", "max_words")):
         if lengths.max(initial=0) > widths[-1]:
-            where = "config.data" if key == "max_length" else "config.student"
             raise UserError(
                 f"The longest example has {lengths.max()} {what}, but the last of "
-                f"config.data.buckets {tuple(buckets)} holds {widths[-1]}. Lower {where}.{key} or "
-                f"add a bucket."
+                f"config.data.buckets {tuple(buckets)} holds {widths[-1]}. Lower {key} or add a "
+                f"bucket."
             )
     count = len(tokens)
     bucket = np.searchsorted(widths, tokens if table.words is None else words)  # [N]

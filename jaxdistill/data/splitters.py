@@ -107,8 +107,7 @@ def _jieba(lower: bool) -> Callable[[str], list[str]]:
     except ImportError as error:
         raise UserError(
             f"The view jieba needs the package jieba, which cannot be imported ({error}). Install "
-            f"it (pip install 'jieba>=0.42.1'), or read characters: "
-            f"--config.student.view=characters."
+            f"it (pip install 'jieba>=0.42.1'), or train with the view characters."
         ) from error
     jieba.setLogLevel(60)  # it tells on standard error that it loads its dictionary
 

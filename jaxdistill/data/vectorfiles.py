@@ -96,7 +96,8 @@ def _binary(path: Path, wanted: Wanted) -> Iterator[tuple[str, np.ndarray]]:
             word = buffer[at:space].lstrip(b"\n").decode("utf-8", "replace")
             at, number, first = end, number + 1, space + 1
             if wanted(word):
-                yield word, np.frombuffer(buffer, "<f4", width, first).astype(np.float32)
+                vector = np.frombuffer(buffer, "<f4", width, first).astype(np.float32)
+                yield word, _finite(path, word, vector)
 
 
 def _npz(path: Path, wanted: Wanted) -> Iterator[tuple[str, np.ndarray]]:
@@ -123,7 +124,16 @@ def _npz(path: Path, wanted: Wanted) -> Iterator[tuple[str, np.ndarray]]:
         raise UserError(f"{path} has {len(matrices[0]):,} vectors, and {len(words):,} words.")
     for word, vector in zip(words, matrices[0], strict=True):
         if wanted(word):
-            yield word, vector.astype(np.float32)
+            yield word, _finite(path, word, vector.astype(np.float32))
+
+
+def _finite(path: Path, word: str, vector: np.ndarray) -> np.ndarray:
+    if not np.isfinite(vector).all():
+        raise UserError(
+            f"{path}: the vector of {word!r} has numbers that are not finite. Is the file whole, "
+            f"and of this format?"
+        )
+    return vector
 
 
 def _header(line: bytes) -> tuple[int, int] | None:

@@ -37,6 +37,7 @@ def load_vectors(
     width: int,
     *,
     cache: Path | None,
+    section: str,
     notice: Notice,
     poll: Callable[[], None],
 ) -> Vectors:
@@ -48,6 +49,7 @@ def load_vectors(
       words: V different ones.
       width: D.
       cache: a folder in which the result is kept, or None.
+      section: of the config, which names file, width and view, for messages.
       poll: called every few thousand words of the file; it may raise to stop.
 
     Raises UserError where the file cannot be read, is not of its format or of another width, or has
@@ -56,7 +58,7 @@ def load_vectors(
     stored = cache / f"vectors-{_key(path, words, width)}.npz" if cache else None
     result = _read(stored, len(words), width) if stored else None
     if result is None:
-        result = _look_up(path, words, width, poll)
+        result = _look_up(path, words, width, section, poll)
         if stored:
             try:
                 _write(stored, result)
@@ -67,7 +69,7 @@ def load_vectors(
         raise UserError(
             f"{path} has a vector for none of {len(words):,} words, such as "
             f"{', '.join(repr(word) for word in words[:4])}. Is it of another language, or are its "
-            f"words cut in another way than config.student.view says?"
+            f"words cut in another way than {section}.view says?"
         )
     notice(f"word vectors of {path}: {count:,} of {len(words):,} words ({count / len(words):.1%})")
     return result
@@ -87,7 +89,12 @@ def read_vectors(path: Path, rows: int) -> tuple[list[str], np.ndarray]:
 
 
 def derive(
-    table: np.ndarray, rows: Sequence[Sequence[int]], width: int, std: float, name: str
+    table: np.ndarray,
+    rows: Sequence[Sequence[int]],
+    width: int,
+    std: float,
+    name: str,
+    section: str,
 ) -> np.ndarray:
     """[V, width] float32, a BERT's word vectors reduced by principal components.
 
@@ -98,14 +105,15 @@ def derive(
       table: [pieces, D], D at least the width.
       rows: V lists of pieces, of one at least each.
       name: what the table is of, for messages.
+      section: of the config, which says the width, for messages.
 
     Raises UserError where the table is narrower than the width.
     """
     if table.shape[1] < width:
         raise UserError(
-            f"config.student.width is {width}, and word vectors of {name} have {table.shape[1]} "
-            f"numbers: they can be made narrower and not wider. Set config.student.width to at "
-            f"most that, or take vectors of another source."
+            f"{section}.width is {width}, and word vectors of {name} have {table.shape[1]} "
+            f"numbers: they can be made narrower and not wider. Set {section}.width to at most "
+            f"that, or take vectors of another source."
         )
     lengths = np.array([len(pieces) for pieces in rows])
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
@@ -120,7 +128,16 @@ def derive(
     return (reduced * (std / max(float(reduced.std()), 1e-12))).astype(np.float32)
 
 
-def _look_up(path: Path, words: Sequence[str], width: int, poll: Callable[[], None]) -> Vectors:
+def width_of(path: Path) -> int:
+    """D of a file's vectors, by its first one. Raises UserError as load_vectors does."""
+    for _, vector in stream(path):
+        return len(vector)
+    raise UserError(f"{path} holds no word vectors. Give another file.")
+
+
+def _look_up(
+    path: Path, words: Sequence[str], width: int, section: str, poll: Callable[[], None]
+) -> Vectors:
     exact = {word: at for at, word in enumerate(words)}
     lowered: dict[str, list[int]] = {}
     for at, word in enumerate(words):
@@ -140,8 +157,8 @@ def _look_up(path: Path, words: Sequence[str], width: int, poll: Callable[[], No
     for word, vector in stream(path, wanted):
         if len(vector) != width:
             raise UserError(
-                f"{path} has vectors of {len(vector)} numbers, and config.student.width is "
-                f"{width}. Set --config.student.width={len(vector)}, or give another file."
+                f"{path} has vectors of {len(vector)} numbers, and {section}.width is {width}. Set "
+                f"--{section}.width={len(vector)}, or give another file."
             )
         if word in exact and how[exact[word]] < 2:
             matrix[exact[word]], how[exact[word]] = vector, 2

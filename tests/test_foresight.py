@@ -1,0 +1,99 @@
+"""What a run would refuse after hours is refused before its teacher is trained."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from jaxdistill.config import from_command_line
+from jaxdistill.data.augment import words
+from jaxdistill.data.tasks import known_task
+from jaxdistill.errors import UserError
+from jaxdistill.foresight import foresee
+from jaxdistill.recipe import ensure_run
+
+BILSTM, KD = "bilstm_sst2.py", "kd_sst2.py"
+
+
+@pytest.fixture
+def parse(tmp_path, request, monkeypatch):
+    """A recipe's config, with files in the working folder."""
+    root = request.config.rootpath
+    monkeypatch.chdir(tmp_path)
+
+    def parsed(recipe: str, **flags: object):
+        given = [f"--config.{name.replace('__', '.')}={value}" for name, value in flags.items()]
+        return from_command_line(["main", f"--config={root}/configs/{recipe}", *given])
+
+    return parsed
+
+
+WRONG = {
+    "vectors that are not there": (
+        BILSTM,
+        {"student__view": "words", "student__vectors": "glove.txt"},
+        "config.student.vectors=glove.txt is no file",
+    ),
+    "vectors of another width": (
+        BILSTM,
+        {"student__view": "words", "student__vectors": "three.txt"},
+        "three.txt has vectors of 3 numbers.* Set --config.student.width=3",
+    ),
+    "words that are not there": (
+        BILSTM,
+        {"student__vocabulary": "words.txt"},
+        "config.student.vocabulary=words.txt is no file",
+    ),
+    "texts that are not there": (
+        KD,
+        {"augment__name": "text", "augment__text": "mroe.txt"},
+        "There is no file mroe.txt",
+    ),
+    "texts in another column": (
+        KD,
+        {"augment__name": "text", "augment__text": "more.csv"},
+        "more.csv has the columns a, b",
+    ),
+    "confidence of a regression": (
+        "kd.py:stsb",
+        {"augment__name": "tang", "augment__confidence": 0.5},
+        "stsb is a regression.* Set it to 0",
+    ),
+    "neighbours that are not there": (
+        KD,
+        {"augment__name": "tinybert", "augment__vectors": "near.txt"},
+        "config.augment.vectors=near.txt is no file",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_it_is_foreseen(case, parse, tmp_path):
+    (tmp_path / "three.txt").write_text("film 1 2 3\n")
+    (tmp_path / "more.csv").write_text("a,b\nx,y\n")
+    recipe, flags, said = WRONG[case]
+    config = parse(recipe, **flags)
+    with pytest.raises(UserError, match=said):
+        foresee(config, known_task(config.task))
+
+
+@pytest.mark.parametrize("flags", [{"view": "jieba"}, {}])
+def test_jieba_is_asked_for_where_it_cuts(flags, parse, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jieba", None)
+    words._jieba.cache_clear()
+    given = {f"student__{name}": value for name, value in flags.items()}
+    given |= {} if flags else {"augment__name": "tang", "augment__words": "jieba"}
+    config = parse(BILSTM, **given)
+    with pytest.raises(UserError, match="pip install 'jieba"):
+        foresee(config, known_task(config.task))
+
+
+def test_a_run_foresees_before_it_trains_a_teacher(parse, tmp_path):
+    (tmp_path / "three.txt").write_text("film 1 2 3\n")
+    given = {"student__view": "words", "student__vectors": "three.txt"}
+    config = parse(BILSTM, teacher__run="runs/none", data__folder=tmp_path, **given)
+    with pytest.raises(UserError, match="three.txt has vectors of 3 numbers"):
+        ensure_run(config)
+    assert not (tmp_path / "runs" / "none").exists()
+    foresee(parse(BILSTM), known_task("sst2"))
