@@ -1,4 +1,4 @@
-"""(f) A BiLSTM of 300 by 300: an epoch on rows of SST-2, and forward passes, beside nn.LSTM's.
+"""A BiLSTM of 300 by 300: an epoch on rows of SST-2, and forward passes, beside nn.LSTM's.
 
     python -m benchmarks.bilstm --data GLUE [--rows 20000]
 
