@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from jaxdistill.data.task import Task
 from jaxdistill.errors import UserError
 
 if TYPE_CHECKING:
@@ -171,3 +172,12 @@ def check_augment(config: Config) -> None:
     }
     if found := [text for text, holds in faults.items() if holds]:
         raise UserError(f"config.augment does not work: {'; '.join(found)}.")
+
+
+def check_confidence(about: AugmentConfig, task: Task) -> None:
+    """Raises UserError where a regression's teacher is asked how sure it is."""
+    if about.confidence and task.regression:
+        raise UserError(
+            f"config.augment.confidence asks for the teacher's probabilities, and {task.name} is a "
+            f"regression, which has none. Set it to 0."
+        )

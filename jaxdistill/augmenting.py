@@ -16,12 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from jaxdistill import processes
-from jaxdistill.augmentation import AugmentConfig
+from jaxdistill.augmentation import AugmentConfig, check_confidence
 from jaxdistill.data.augment.added import Added, assemble, keep, read_own
 from jaxdistill.data.augment.made import CHUNK, Chunks, Copy, Report, make
 from jaxdistill.data.augment.words import load_jieba
 from jaxdistill.data.tables import Examples
-from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder, canonical_json, read_json, write_atomic
 from jaxdistill.inputs import make_split, same_data
 from jaxdistill.makers import Maker, Room, make_maker
@@ -45,6 +44,7 @@ def augment(
     Raises UserError where a text, model or vectors cannot be read, the teacher cannot judge, or a
     run that is gone on with began with other rows; and whatever room.poll raises.
     """
+    check_confidence(about, room.task)
     train = splits["train"]
     made: list[Copy] = []
     per_row = 1
@@ -132,11 +132,6 @@ def _confidence(texts: tuple[list[str], ...], room: Room) -> np.ndarray:
     """[N], the teacher's largest probability of each text."""
     teacher = room.teacher
     assert teacher is not None, "checked() saw to it"
-    if room.task.regression:
-        raise UserError(
-            f"config.augment.confidence asks for the teacher's probabilities, and {room.task.name} "
-            f"is a regression, which has none. Set it to 0."
-        )
     count = len(texts[0])
     if not count:
         return np.zeros(0)

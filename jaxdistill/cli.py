@@ -9,7 +9,14 @@ import traceback
 from collections.abc import Callable
 
 from jaxdistill.allocator import keep_memory
-from jaxdistill.errors import EXIT_PREEMPTED, EXIT_USER_ERROR, Preempted, UserError
+from jaxdistill.errors import (
+    EXIT_PASSING,
+    EXIT_PREEMPTED,
+    EXIT_USER_ERROR,
+    Passing,
+    Preempted,
+    UserError,
+)
 from jaxdistill.files import cache_folder
 
 MEETING = ("--coordinator", "--processes", "--process")
@@ -26,9 +33,9 @@ _joined = False
 def run(verb: Callable[[list[str]], None], argv: list[str]) -> int:
     """Runs a verb on [program, argument, ...] and returns its exit status.
 
-    0; 2 with a paragraph on standard error where the user can help; 85 where a signal stopped the
-    verb after everything was saved. What XLA compiles is kept for the next process. To be called
-    first thing in a process of its own: see allocator.
+    0; 2 with a paragraph on standard error where the user can help, 75 where waiting may; 85 where
+    a signal stopped the verb after everything was saved. What XLA compiles is kept for the next
+    process. To be called first thing in a process of its own: see allocator.
     """
     keep_memory()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "xla"))
@@ -36,7 +43,7 @@ def run(verb: Callable[[list[str]], None], argv: list[str]) -> int:
         verb(argv)
     except UserError as error:
         _say(f"error: {error}")
-        return _ended(EXIT_USER_ERROR)
+        return _ended(EXIT_PASSING if isinstance(error, Passing) else EXIT_USER_ERROR)
     except Preempted as stop:
         _say(f"{stop}; everything is saved. The same command goes on from here.")
         return EXIT_PREEMPTED

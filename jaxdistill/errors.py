@@ -11,9 +11,17 @@ class UserError(Exception):
     """
 
 
+class Passing(UserError):
+    """What may be over by itself: a process that is not there yet, a server without an answer.
+
+    The same command may succeed later; verbs exit with 75, as EX_TEMPFAIL of sysexits.h.
+    """
+
+
 class Preempted(Exception):
     """A signal asked to stop and all that was done is saved. Verbs print how to go on; exit 85."""
 
 
 EXIT_USER_ERROR = 2
+EXIT_PASSING = 75
 EXIT_PREEMPTED = 85

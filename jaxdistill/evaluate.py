@@ -22,7 +22,8 @@ def main(argv: list[str]) -> None:
     cli.meet(meeting)
     from jaxdistill import mirror, processes
     from jaxdistill.data.readers import print_notice, read_file, read_split
-    from jaxdistill.inputs import make_split
+    from jaxdistill.files import strict
+    from jaxdistill.inputs import digest, make_split
     from jaxdistill.runs import open_run
     from jaxdistill.scoring import make_forward, predict, score
     from jaxdistill.sharding import own_mesh, place
@@ -37,6 +38,9 @@ def main(argv: list[str]) -> None:
         examples = read_split(task, args.split, data, notice)
     else:
         examples = read_file(task, args.data, notice)
+    processes.same(
+        "The rows to score (their SHA-256)", digest(examples), "Give every machine the same file."
+    )
     if examples.unlabelled.any():
         raise UserError(
             f"The {args.split} split of {task.name} has no labels, so there is nothing to score. "
@@ -75,7 +79,7 @@ def main(argv: list[str]) -> None:
         print(f"{args.run}, stage {run.stage}, {result['data']}, {len(table.row):,} rows")
         for name, value in metrics.items():
             print(f"  {name:16s} {value:.4f}")
-    print(json.dumps(result))
+    print(json.dumps(strict(result)))
 
 
 def _pass(text: str) -> None:

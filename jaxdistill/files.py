@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from jaxdistill.errors import UserError
+from jaxdistill.errors import Passing, UserError
 
 
 def strict(value: Any) -> Any:
@@ -108,7 +108,7 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class Busy(UserError):
+class Busy(Passing):
     """Another process holds the lock."""
 
 

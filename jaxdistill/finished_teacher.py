@@ -29,16 +29,14 @@ def tell_changes(teacher: Run, task: Task, folder: Path, notice: Callable[[str],
     if teacher.task.files != task.files:
         return  # open_teacher has said so
     before, now = read_json(path), read_json(folder / "data.json")
-    if before == now:
-        return
-    if not task.own:
+    if not task.own and before["train"] != now["train"]:
         rows = [about["train"]["rows"] for about in (before, now)]
         notice(
             f"the teacher {teacher.folder} was trained on {rows[0]:,} rows of {task.name}, and the "
             f"student is on {rows[1]:,}{'' if rows[0] != rows[1] else ' others'}. If that is not "
             f"meant, give another --config.teacher.run"
         )
-    else:
+    if task.own and before != now:
         notice(
             f"the rows of {task.files['train']}, or of its dev, are not those that the teacher "
             f"{teacher.folder} was trained on: it may know rows that it is judged by. For a new "

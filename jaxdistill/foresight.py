@@ -6,14 +6,14 @@ from itertools import islice
 from pathlib import Path
 
 from jaxdistill import processes
-from jaxdistill.augmentation import AugmentConfig
+from jaxdistill.augmentation import AugmentConfig, check_confidence
 from jaxdistill.bilstm_section import BiLstmConfig
 from jaxdistill.bilstm_start import names_file
 from jaxdistill.data.augment.words import load_jieba
 from jaxdistill.data.rows import read_rows
 from jaxdistill.data.splitters import Splitter, split
 from jaxdistill.data.tasks import Task
-from jaxdistill.data.vectors import width_of
+from jaxdistill.data.vectors import check_width, width_of
 from jaxdistill.errors import UserError
 from jaxdistill.own_section import check_many, settled
 from jaxdistill.sections import Config
@@ -44,23 +44,15 @@ def _words_of(about: BiLstmConfig, where: str) -> None:
         _there(about.vocabulary, f"{where}.vocabulary")
     if names_file(about.vectors):
         _there(about.vectors, f"{where}.vectors")
-        width = width_of(Path(about.vectors).expanduser())
-        if width != about.width:
-            raise UserError(
-                f"{about.vectors} has vectors of {width} numbers, and {where}.width is "
-                f"{about.width}. Set --{where}.width={width}, or give another file."
-            )
+        path = Path(about.vectors).expanduser()
+        check_width(path, width_of(path), about.width, where)
 
 
 def _added_by(about: AugmentConfig, task: Task) -> None:
-    if about.confidence and task.regression:
-        raise UserError(
-            f"config.augment.confidence asks for the teacher's probabilities, and {task.name} is a "
-            f"regression, which has none. Set it to 0."
-        )
-    if "jieba" in (about.words, about.tagger):
+    check_confidence(about, task)
+    if about.name != "text" and "jieba" in (about.words, about.tagger):
         load_jieba()
-    if about.vectors and about.vectors != "teacher":
+    if about.name == "tinybert" and about.vectors and about.vectors != "teacher":
         _there(about.vectors, "config.augment.vectors")
     if about.text:
         list(islice(read_rows(task, Path(about.text).expanduser(), (), _hush), 1))

@@ -6,6 +6,7 @@ never answer.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -181,7 +182,12 @@ def _limit() -> int | None:
 
 
 def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """What the files in a folder take; one that goes away meanwhile takes nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _size(count: int) -> str:

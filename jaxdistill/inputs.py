@@ -115,7 +115,7 @@ def _shared_out(texts: Texts, read: Callable[[Texts], Tokens | Words]) -> list[n
 
 def same_data(folder: Path, splits: Mapping[str, Examples]) -> None:
     """Refuses to go on with a run whose rows have changed; remembers them in a new one."""
-    found = {name: {"rows": len(s.row), "sha256": _digest(s)} for name, s in splits.items()}
+    found = {name: {"rows": len(s.row), "sha256": digest(s)} for name, s in splits.items()}
     path = folder / "data.json"
     if not path.is_file():
         write_json(path, found)
@@ -132,7 +132,8 @@ def same_data(folder: Path, splits: Mapping[str, Examples]) -> None:
         )
 
 
-def _digest(examples: Examples) -> str:
+def digest(examples: Examples) -> str:
+    """The SHA-256 of texts, row numbers and labels."""
     total = hashlib.sha256()
     for column in examples.texts:
         total.update("\0".join(column).encode("utf-8", "surrogatepass"))

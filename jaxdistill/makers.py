@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tokenizers import Tokenizer
 
+from jaxdistill import processes
 from jaxdistill.augmentation import AugmentConfig
 from jaxdistill.data.augment.classes import Induced, jieba_tags
 from jaxdistill.data.augment.lexicon import count_words
@@ -65,7 +66,8 @@ def make_maker(about: AugmentConfig, train: Examples, room: Room) -> Maker:
         return _tang(about, [], room)  # it asks nothing of the texts
     texts: list[list[str]] = []
     for text in chain.from_iterable(train.texts):
-        if len(texts) % POLLED == 0:
+        # Not in what is pooled, where one process alone must not stop.
+        if len(texts) % POLLED == 0 and processes.count() == 1:
             room.poll()
         texts.append(SPLITS[about.words](text))
     _check_words(about, texts)

@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxdistill.errors import Preempted, UserError
+from jaxdistill.errors import Passing, Preempted, UserError
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ def join(meeting: Meeting | None) -> None:
         raise
     except RuntimeError as error:
         said = f"at {meeting.coordinator} " if meeting else ""
-        raise UserError(
+        raise Passing(
             f"The coordinator {said}was not reached, or not all processes came: "
             f"{str(error).splitlines()[0]} Start the same command in every process, with the "
             f"address of the host of process 0, a free port, and a number of its own for each."
@@ -183,15 +183,18 @@ def led(act: Callable[[], T]) -> T:
     return value
 
 
+_ENDS = {"passing": Passing, "wrong": UserError, "stopped": Preempted}
+"""What is raised in all processes, the more particular first."""
+
+
 def _told(error: Exception) -> dict[str, str]:
-    return {"wrong" if isinstance(error, UserError) else "stopped": str(error)}
+    return {next(name for name, kind in _ENDS.items() if isinstance(error, kind)): str(error)}
 
 
 def _raise(said: Mapping[str, Any]) -> None:
-    if "wrong" in said:
-        raise UserError(said["wrong"])
-    if "stopped" in said:
-        raise Preempted(said["stopped"])
+    for name, kind in _ENDS.items():
+        if name in said:
+            raise kind(said[name])
 
 
 def same(what: str, value: str, remedy: str) -> None:

@@ -92,7 +92,6 @@ def ensure_run(config: Config) -> dict[str, Any]:
         same_data(folder, splits)
         check_widths(method, config.data.buckets)
         teaching = gather(config, task, taught_by, splits["train"], log)
-        same_teachers(folder, teaching)
         teacher = teaching.teacher
         texts = splits["train"].texts
         start = make_start(config, task, teacher, texts, folder, log.notice, poll)
@@ -134,6 +133,7 @@ def ensure_run(config: Config) -> dict[str, Any]:
         _announce(bench, start)
         if teacher:
             more["teacher"] = check_teachers(of_tokens(bench), teaching)
+        same_teachers(folder, teaching)
         started(folder, config)
         known = partial(answers, bench, teaching)
         report = run_stages(bench, name, method, stages, start, teacher, known)

@@ -15,13 +15,13 @@ from jax.sharding import Mesh
 from jaxdistill import processes
 from jaxdistill.data.batches import Table, make_table
 from jaxdistill.data.blocks import Texts, blocked, piped
-from jaxdistill.data.rows import read_rows
+from jaxdistill.data.rows import check_input, read_rows
 from jaxdistill.data.tables import Examples, Notice
 from jaxdistill.data.task import Task
 from jaxdistill.data.tokens import check_ids, cutting, encode
 from jaxdistill.data.views import read_words
 from jaxdistill.errors import UserError
-from jaxdistill.files import replacing
+from jaxdistill.files import replacing, sha256_file
 from jaxdistill.progress import Progress
 from jaxdistill.runs import Run
 from jaxdistill.scoring import by_row, make_forward, shared_out
@@ -137,9 +137,12 @@ def stream(
             blocks = piped(task, sys.stdin.fileno())
         else:
             path = Path(source).expanduser()
+            check_input(path)
+            remedy = "Give every machine the same file in --input."
+            processes.same("The input (its SHA-256)", sha256_file(path), remedy)
             total = sum(1 for _ in read_rows(task, path, columns, notice))
             blocks = blocked(read_rows(task, path, columns, _pass))
-            if target != "-":
+            if target != "-" and processes.lead():
                 shown = stack.enter_context(Progress("predict", total, 0, 5.0))
         for texts in blocks:
             first, read = predictor.rows, predictor.read

@@ -125,10 +125,11 @@ class _Training:
             }
         step, state, details = restored
         self.around.log.truncate(self.stage.name, step, details["evaluated"])
-        kept = self.best.restore(_shapes(params))
         # After a kill there may be a later best one, which has replaced that of this step.
-        if kept is not None and kept.step > step:
-            details["best"] = processes.led(lambda: dict(kept.details))
+        if self.best.steps()[-1:] >= [step]:
+            kept = self.best.restore(_shapes(params))
+            assert kept is not None, "there is one"
+            details["best"] = kept.details
         if self.around.source is not None:
             self.around.source.seek(step, details["stream"])
         epoch, index = divmod(step, self.per_epoch)

@@ -33,7 +33,7 @@ gpus() {
   if [[ -n ${CUDA_VISIBLE_DEVICES+set} ]]; then
     printf '%s\n' "${CUDA_VISIBLE_DEVICES//,/ }"
   elif command -v nvidia-smi >/dev/null; then
-    nvidia-smi --query-gpu=index --format=csv,noheader | tr '\n' ' '
+    { nvidia-smi --query-gpu=index --format=csv,noheader || true; } | grep -E '^[0-9]+$' | tr '\n' ' ' || true
   fi
 }
 

@@ -81,17 +81,22 @@ create() {
 delete() { tpu delete --quiet; }
 
 # A folder of runs that is gone over there must not empty the one here: each is mirrored by itself,
-# and what it lost is deleted only when all else has come.
+# and what it lost is deleted only when all else has come. What says that something is finished
+# comes after the checkpoints that it speaks of.
 fetch() {
-  perform mkdir -p "$runs"
-  perform rsync --archive --delete-after --rsh="launch/tpu_rsh.sh $zone" "$name:jaxdistill/runs/*" "$runs/"
+  local -a kept=(--rsh="launch/tpu_rsh.sh $zone" "$name:jaxdistill/runs/*" "$runs/")
+  perform mkdir -p "$runs" &&
+    perform rsync --archive --exclude=done.json --exclude=report.json "${kept[@]}" &&
+    perform rsync --archive --delete-after "${kept[@]}"
 }
 
+# Half of the run folders must not pass for all of them: they get their name when all have come.
 push() {
   local have
   have=$(first no 'if [ -d runs ]; then echo yes; else echo no; fi') || return
   if [[ $have == no && (-n $dry_run || -d $runs) ]]; then
-    perform rsync --archive --exclude='worker.*' --rsh="launch/tpu_rsh.sh $zone" "$runs/" "$name:jaxdistill/runs/"
+    perform rsync --archive --exclude='worker.*' --rsh="launch/tpu_rsh.sh $zone" "$runs/" "$name:jaxdistill/runs.part/" &&
+      tpu ssh --worker=0 --command="cd jaxdistill && mv runs.part runs"
   fi
 }
 
@@ -110,21 +115,25 @@ install() {
     perform rm "$archive" &&
     tpu ssh --worker=all --command="mkdir -p jaxdistill && tar -xzf jaxdistill.tgz -C jaxdistill" &&
     everywhere "{ $new || $get; } && launch/install.sh 'jax[tpu]'" &&
-    push
+    push &&
+    everywhere 'touch installed'
 }
+
+# yes or no; fails without an answer.
+installed() { first yes 'if [ -f installed ]; then echo yes; else echo no; fi'; }
 
 # Brings a TPU VM back that was taken away. It may as well be there, and only the answer was missing.
 restore() {
-  local made='' tries=5 now
+  local tries=5 now
   while ((tries)); do
     now=$(state)
     case $now in
       READY)
-        if [[ -z $made ]] || install; then return; fi
+        if [[ $(installed || true) == yes ]] || install; then return; fi
         tries=$((tries - 1))
         ;;
       PREEMPTED | TERMINATED) delete || true ;;
-      '') if create; then made=yes && continue; fi ;;
+      '') if create; then continue; fi ;;
       *) say "$name is $now" ;;
     esac
     perform sleep 60
@@ -157,20 +166,37 @@ start() {
 
 # Sets `status` to how the run ended.
 run() {
+  local tries=5 now
   while :; do
-    if [[ $(state) != READY ]]; then
-      if [[ -z $spot ]] || ! restore; then status=1 && return; fi
+    now=$(state)
+    if [[ -n $spot && ($now != READY || $(installed || true) == no) ]]; then
+      if ! restore; then status=1 && return; fi
     fi
     if start; then
+      tries=5
       follow
     else
-      status=1
+      status=unreached
     fi
     case $status in
       0 | 2) return ;; # 2 is wrong use: the same command would fail again
       85) say "stopped and saved; going on" ;;
       *)
-        if [[ -z $spot || $(state) == READY ]]; then
+        # No answer from it, or to the question what it is, need not be the end of the run there.
+        if [[ $status == gone || $status == unreached ]]; then
+          now=$(state)
+          if [[ $now == READY || (-z $now && -z $spot) ]]; then
+            tries=$((tries - 1))
+            if ((tries)); then
+              say "$name did not answer; asking again"
+              perform sleep 60
+              continue
+            fi
+          fi
+        elif [[ -n $spot ]]; then
+          now=$(state)
+        fi
+        if [[ -z $spot || $now == READY ]]; then
           [[ $status =~ ^[0-9]+$ ]] || status=1
           return
         fi

@@ -284,7 +284,8 @@ def test_a_stage_may_train_on_the_originals():
 def test_texts_that_the_words_do_not_fit_are_refused():
     about = parse("kd_sst2.py", augment__name="tang").augment
     label = np.zeros(1, np.int32)
-    room = SimpleNamespace(tokenizer=SimpleNamespace(get_vocab=lambda: {"[UNK]": 0}))
+    tokenizer = SimpleNamespace(get_vocab=lambda: {"[UNK]": 0})
+    room = SimpleNamespace(tokenizer=tokenizer, poll=lambda: None)
     with pytest.raises(UserError, match=r"tokenizer has no \[MASK\].*p_mask=0"):
         make_maker(about, Examples(label, (["a film"],), label), room)
     with pytest.raises(UserError, match="67% of what comes out.*words=jieba"):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from jaxdistill import cli, files
-from jaxdistill.errors import UserError
+from jaxdistill.errors import Passing, UserError
 from jaxdistill.files import Lock, canonical_json, read_json, sha256_file, write_atomic, write_json
 
 
@@ -136,3 +136,15 @@ def test_a_full_disk_is_a_sentence(
     assert "error: /full/metrics.jsonl: No space left on device. Make room" in said
     with pytest.raises(OSError, match="Input/output"):
         cli.run(fail(errno.EIO), ["main"])
+
+
+@pytest.mark.parametrize(("kind", "status"), [(UserError, 2), (files.Busy, 75), (Passing, 75)])
+def test_what_may_pass_is_not_wrong_use(kind, status, monkeypatch, capsys):
+    """A JobSet never starts a 2 again."""
+    monkeypatch.setattr(cli, "keep_memory", lambda: None)
+
+    def verb(argv):
+        raise kind("the hub does not answer")
+
+    assert cli.run(verb, ["main"]) == status
+    assert capsys.readouterr().err.strip() == "error: the hub does not answer"

@@ -96,4 +96,13 @@ def test_a_run_foresees_before_it_trains_a_teacher(parse, tmp_path):
     with pytest.raises(UserError, match="three.txt has vectors of 3 numbers"):
         ensure_run(config)
     assert not (tmp_path / "runs" / "none").exists()
-    foresee(parse(BILSTM), known_task("sst2"))
+
+
+def test_what_is_not_asked_for_may_be_missing(parse, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jieba", None)
+    words._jieba.cache_clear()
+    (tmp_path / "more.txt").write_text("film\n")
+    text = {"augment__name": "text", "augment__text": "more.txt", "augment__words": "jieba"}
+    tang = {"augment__name": "tang", "augment__vectors": "none.txt"}
+    for flags in ({}, text, tang):
+        foresee(parse(BILSTM, **flags), known_task("sst2"))

@@ -62,6 +62,15 @@ def test_each_process_gets_its_flags_and_devices(fakes):
         assert (fakes.folder / f"environment{i}").read_text() == f"cpu|{flags}|\n"
 
 
+def test_a_driver_that_does_not_work_is_no_gpu(fakes):
+    fakes.does("nvidia-smi", "echo 'Failed to initialize NVML: Unknown Error'; exit 255")
+    done = fakes.launch(
+        "local.sh", "--dry-run", "--processes=4", "--python=python3", "--", *AWKWARD
+    )
+    assert done.returncode == 0, done.stderr
+    assert "CUDA_VISIBLE_DEVICES" not in done.stdout
+
+
 def test_gpus_are_shared_out(fakes):
     assert two(fakes, "exit 0", CUDA_VISIBLE_DEVICES="4,5,6,7").returncode == 0
     assert (fakes.folder / "environment0").read_text() == "||4,5\n"

@@ -19,6 +19,7 @@ def fakes(tmp_path):
 
 
 RUN = "run --name kd --zone us-central1-a".split()
+PUSHED = "kd:jaxdistill/runs.part/"
 SPOT = "--spot --type v5litepod-16 --runtime v2".split()
 TPU = """
 answer() { head -n 1 "$there/$1"; sed -i '$!{1d}' "$there/$1"; }
@@ -30,6 +31,7 @@ case $4 in
       *"worker.sh status") said=$(answer status); [[ $said != broken ]] && echo "$said"; exit ;;
       *"worker.sh start"*) echo "${word#*worker.sh start }" >>"$there/started"; exit ;;
       *"[ -d runs ]"*) answer runs ;;
+      *"[ -f installed ]"*) answer installed ;;
     esac; done ;;
 esac
 """
@@ -42,6 +44,7 @@ def tpu(
     there = fakes.folder / "there"
     there.mkdir()
     defaults = {"state": "READY", "status": "none", "create": "0", "created": "", "runs": "yes"}
+    defaults["installed"] = "yes"
     for name, text in {**defaults, **answers}.items():
         (there / name).write_text("\n".join(text.split(" ")) + "\n")
     fakes.does("gcloud", f"there='{there}'{TPU}")
@@ -93,13 +96,16 @@ def test_a_spot_tpu_that_is_taken_away_is_made_anew(fakes):
         status="none broken none running 0",
         create="1 0",
         runs="no",
+        installed="yes no",
     )
     assert done.returncode == 0, done.stderr
     assert verbs(fakes) == ["delete", "create", "create"]
     assert starts(fakes) == 2
     # Installed on all workers, and the run folders back on worker 0, before it starts again.
     order = [call[0] if call[0] != "gcloud" else call[4] for call in fakes.calls()]
-    pushed = [i for i, call in enumerate(fakes.calls()) if call[-1] == "kd:jaxdistill/runs/"]
+    pushed = [i for i, call in enumerate(fakes.calls()) if call[-1] == PUSHED]
+    named = [i for i, call in enumerate(fakes.calls()) if "mv runs.part runs" in call[-1]]
+    assert named == [pushed[0] + 1]
     again = [i for i, call in enumerate(fakes.calls()) if "worker.sh start" in call[-1]][1]
     assert len(pushed) == 1 and order.index("scp") < pushed[0] < again
     assert order.index("create") < order.index("scp")
@@ -111,7 +117,42 @@ def test_a_tpu_that_only_did_not_answer_is_not_made_anew(fakes):
     assert done.returncode == 0, done.stderr
     assert verbs(fakes) == ["create"]
     assert "scp" not in [call[3] for call in fakes.calls("gcloud")]
-    assert all("--delete-after" in call for call in fakes.calls("rsync"))
+    assert PUSHED not in [call[-1] for call in fakes.calls("rsync")]
+
+
+def test_half_of_the_run_folders_is_not_taken_for_all(fakes):
+    """The connection breaks while they go to a new TPU VM: they go again, then get their name."""
+    (fakes.folder / "runs").mkdir()
+    cut = f"[[ ${{!#}} == {PUSHED} && ! -f '{fakes.folder}/cut' ]]"
+    rsync = f"if {cut}; then touch '{fakes.folder}/cut'; exit 12; fi"
+    done = tpu(fakes, [*RUN, *SPOT], rsync=rsync, status="none 0", runs="no", installed="no")
+    assert done.returncode == 0, done.stderr
+    assert [call[-1] for call in fakes.calls("rsync")].count(PUSHED) == 2
+    assert sum("mv runs.part runs" in call[-1] for call in fakes.calls("gcloud")) == 1
+    assert starts(fakes) == 1
+
+
+def test_a_connection_that_breaks_is_not_the_end_of_the_run(fakes):
+    """Neither the worker nor the question what became of the TPU VM is answered, once."""
+    done = tpu(fakes, RUN, state="READY  READY", status="none running broken running 0")
+    assert (done.returncode, starts(fakes)) == (0, 1), done.stderr
+
+
+def test_a_start_that_fails_is_tried_again(fakes):
+    done = tpu(fakes, ["all", *RUN[1:], *SPOT], status="broken none running 0")
+    assert (done.returncode, starts(fakes)) == (0, 1), done.stderr
+
+
+def test_a_worker_that_never_answers_ends_it(fakes):
+    done = tpu(fakes, RUN, status="broken")
+    assert (done.returncode, starts(fakes)) == (1, 0)
+
+
+def test_what_says_that_it_is_finished_comes_last(fakes):
+    assert tpu(fakes, RUN, status="none 0").returncode == 0
+    first, last = fakes.calls("rsync")[-2:]
+    assert {"--exclude=done.json", "--exclude=report.json"} <= set(first)
+    assert not any("--exclude" in word for word in last) and "--delete-after" not in first
 
 
 def test_wrong_use_is_not_tried_again_on_a_new_tpu(fakes):

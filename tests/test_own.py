@@ -319,8 +319,12 @@ WRONG: dict[str, tuple[Wrong, str]] = {
     ),
     "nearly that column": (own(csv_of(ROWS), label="kinds"), "Did you mean 'kind'"),
     "no header": (own("good,yes\nbad,no\n"), "no column 'body'.*gives good, yes.*first line"),
-    "semicolons": (own("body;kind\na;b\n"), "no column 'body'.*separated by ';'.*with commas"),
+    "semicolons": (own("body;kind\na;b\n"), "no column 'body'.*by semicolons.* with commas. Name"),
     "tabs called csv": (own("body\tkind\na\tb\n"), "separated by tabs.*Call it .tsv"),
+    "commas in a text that is no header": (
+        own("I like it, really\tyes\nno\tno\n", name="a.tsv"),
+        "no column 'body'.*gives I like it, really, yes. Name the column, or give",
+    ),
     "a tab in a text of a .tsv": (
         own("body\tkind\ngood\tnice\tyes\n", name="a.tsv"),
         "a.tsv, line 2: 3 fields.*names 2 columns.*a space",

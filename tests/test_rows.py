@@ -105,6 +105,7 @@ def test_a_comma_in_an_unquoted_text_is_told(task, name: str, tmp_path: Path) ->
 
 
 def test_a_tab_in_a_text_of_ones_own_is_told(tmp_path: Path) -> None:
+    assert rows(OWN_TEXT, put(tmp_path / "y.tsv", "body\tkind\ngood\ta\t\n")) == [("good",)]
     path = put(tmp_path / "x.tsv", "body\tkind\ngood\tnice\ta\n")
     with pytest.raises(UserError, match="row 0 .line 2.: 3 fields, and the first line names 2"):
         rows(OWN_TEXT, path)
@@ -123,8 +124,12 @@ def test_a_blank_line_is_an_empty_text_where_there_is_one_column(ending: str, tm
 def test_a_csv_cut_by_semicolons_is_told(tmp_path: Path) -> None:
     path = put(tmp_path / "x.csv", "body;kind\na;b\n")
     for columns in ((), ("body",)):
-        with pytest.raises(UserError, match="separated by ';', and a file of this ending is by co"):
+        with pytest.raises(UserError, match="separated by semicolons, and a .csv is by commas"):
             rows(OWN_TEXT, path, *columns)
+    for name, text in (("x.csv", '"good, body"'), ("x.tsv", "good, nice"), ("x.jsonl", "")):
+        with pytest.raises(UserError) as error:
+            rows(OWN_TEXT, put(tmp_path / name, text or '{"good; body": 1}'))
+        assert "separated" not in str(error.value)
 
 
 def test_pairs(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +67,8 @@ def by_name(task: Task, path: Path, header: list[str], *, labelled: bool = True)
         wanted = " or ".join(" and ".join(spelling) for spelling in _spellings(task))
         raise UserError(
             f"{path} has the columns {', '.join(header)}, but {task.name} reads its texts from "
-            f"{wanted}. Rename the columns.{cut_otherwise(path, header)}"
+            f"{wanted}. Rename the columns."
+            f"{cut_otherwise(path, header, list(chain.from_iterable(_spellings(task))))}"
         )
     names = _lower(header)
     for name in _lower((task.label_name, "label")):
@@ -109,6 +111,10 @@ def by_content(
     return Sheet(cut, layout, None, (remark,))
 
 
+MARKS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+"""What files are cut by, the right or the wrong one."""
+
+
 def of_the_hub(task: Task, header: Sequence[str]) -> bool:
     """Whether a header names the texts as the hub does, and not as the task's own files."""
     names = set(_lower(header))
@@ -130,7 +136,7 @@ def check_tabs(where: str, fields: Sequence[str], header: Sequence[str]) -> None
 
     Such files are not quoted: what another program quoted falls apart at its tabs and line feeds.
     """
-    if len(fields) > len(header):
+    if any(fields[len(header) :]):
         raise UserError(
             f"{where}: {len(fields)} fields, and the first line names {len(header)} columns. A "
             f".tsv is split at every tab: write a space for one within a text, or a .csv, which "
@@ -145,19 +151,19 @@ def check_tabs(where: str, fields: Sequence[str], header: Sequence[str]) -> None
         )
 
 
-def cut_otherwise(path: Path, header: Sequence[str]) -> str:
-    """What to say of a header in one piece that seems to be separated by something else."""
-    whole = header[0] if len(header) == 1 else ""
-    found = [mark for mark in (";", "\t", "|", ",") if mark in whole]
-    if not found:
-        return ""
-    named = {"\t": "tabs", ",": "commas"}.get(found[0], f"{found[0]!r}")
-    means = "commas" if path.suffix.lower() == ".csv" else "tabs"
-    other = " Call it .tsv." if found[0] == "\t" else " Call it .csv." if found[0] == "," else ""
-    return (
-        f" Its first line, {whole[:60]!r}, seems to be separated by {named}, and a file of this "
-        f"ending is by {means}.{other or f' Write it again with {means}.'}"
-    )
+def cut_otherwise(path: Path, header: Sequence[str], wanted: Sequence[str]) -> str:
+    """What to say of a header in one piece that holds a wanted column if cut by something else."""
+    own = {".csv": ",", ".tsv": "\t", ".txt": "\t"}.get(path.suffix.lower())
+    for mark, named in MARKS.items():
+        pieces = header[0].split(mark) if len(header) == 1 else []
+        if own and mark != own and set(map(str.strip, pieces)) & set(wanted):
+            ending = {",": ".csv", "\t": ".tsv"}.get(mark)
+            remedy = f"Call it {ending}" if ending else f"Write it again with {MARKS[own]}"
+            return (
+                f" The line seems to be separated by {named}, and a {path.suffix} is by "
+                f"{MARKS[own]}. {remedy}."
+            )
+    return ""
 
 
 def numbering(task: Task, folder: Path) -> tuple[dict[str, int], tuple[str, ...]]:
@@ -199,13 +205,14 @@ def _own(task: Task, path: Path, header: Sequence[str], *, labelled: bool) -> La
                 f"{path} has {found.count(name)} columns {name!r}, of which config.data.{key} can "
                 f"only mean one: {shown}. Rename the others."
             )
-        if otherwise := cut_otherwise(path, header):
-            raise UserError(f"{path} has no column {name!r}.{otherwise}")
         near = difflib.get_close_matches(name, found, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = cut_otherwise(path, header, [name]) or (
+            f" Did you mean {near[0]!r}?" if near else ""
+        )
         raise UserError(
             f"{path} has no column {name!r}, which config.data.{key} names; its first line gives "
-            f"{shown}.{hint} Name the column, or give the file a first line of columns' names."
+            f"{shown}.{hint} "
+            f"Name the column, or give the file a first line of columns' names."
         )
     label = found.index(task.label_name) if "label" in wanted else None
     return Layout(True, tuple(found.index(wanted[key]) for key in keys), label)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from jaxdistill.errors import UserError
+from jaxdistill.errors import Passing, UserError
 from jaxdistill.network import unreachable
 
 COLUMN = "text"
@@ -52,7 +52,7 @@ class HubTexts:
             for example in shard.skip(skip) if skip else shard:
                 yield example[COLUMN] or ""  # what is null there is no text
         except Exception as error:  # its own, pyarrow's, the HTTP client's: no common ancestor
-            raise UserError(
+            raise Passing(
                 f"Block {block} of config.data.corpus={self.name} cannot be read: "
                 f"{type(error).__name__}: {_first_line(error)}. The same command goes on from the "
                 f"last checkpoint."

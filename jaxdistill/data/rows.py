@@ -51,7 +51,8 @@ def read_rows(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
     (`columns` if there are any, else those that read_file knows); a .tsv whose first line is an
     example of the task's own files is read by position. What is not UTF-8 is read whole, since only
     all of it tells what it is. Blank lines that are no rows, and rows of a
-    .tsv with more fields than its first line, are a notice at the end.
+    task's .tsv with more fields than its first line, are a notice at the end; of files of one's own
+    such rows are an error.
     Raises UserError for what check_input refuses, columns that are not there, and at a row that
     cannot be read.
     """
@@ -93,7 +94,7 @@ def _read_txt(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
 
 
 def _read_tsv(task: Task, path: Path, columns: Sequence[str], notice: Notice) -> Iterator[Row]:
-    lines = ((number, line) for number, line in _lines(path, notice))
+    lines = _lines(path, notice)
     header = _fields(next((line for _, line in lines if line.strip("\r")), ""))
     found = None if columns else _as_example(task, header)
     at = found or _find(task, path, header, columns)
@@ -112,7 +113,7 @@ def _read_tsv(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
             fields = together(Line(number, fields), width, at[0]).fields
         if task.own:
             check_tabs(place(path, row, number), fields, header)
-        wide += len(fields) > len(header)
+        wide += any(fields[len(header) :])
         yield _pick(task, path, row, number, fields, at)
         row += 1
     _say_wide(path, wide, notice)
@@ -289,6 +290,6 @@ def _find(task: Task, path: Path, header: list[str], columns: Sequence[str]) -> 
         raise UserError(
             f"{path} has the columns {', '.join(header[:20]) or '(none)'}, of which {flags} must "
             f"name {len(task.text_names)} for {task.name}, not {', '.join(columns)}."
-            f"{cut_otherwise(path, header)}"
+            f"{cut_otherwise(path, header, columns)}"
         )
     return [header.index(name) for name in columns]

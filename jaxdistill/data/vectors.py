@@ -128,6 +128,15 @@ def derive(
     return (reduced * (std / max(float(reduced.std()), 1e-12))).astype(np.float32)
 
 
+def check_width(path: Path, found: int, width: int, section: str) -> None:
+    """Raises UserError where a file's vectors are of another width than the config's section."""
+    if found != width:
+        raise UserError(
+            f"{path} has vectors of {found} numbers, and {section}.width is {width}. Set "
+            f"--{section}.width={found}, or give another file."
+        )
+
+
 def width_of(path: Path) -> int:
     """D of a file's vectors, by its first one. Raises UserError as load_vectors does."""
     for _, vector in stream(path):
@@ -155,11 +164,7 @@ def _look_up(
         return seen == 1 or word in exact or word in lowered  # the first one tells the width
 
     for word, vector in stream(path, wanted):
-        if len(vector) != width:
-            raise UserError(
-                f"{path} has vectors of {len(vector)} numbers, and {section}.width is {width}. Set "
-                f"--{section}.width={len(vector)}, or give another file."
-            )
+        check_width(path, len(vector), width, section)
         if word in exact and how[exact[word]] < 2:
             matrix[exact[word]], how[exact[word]] = vector, 2
         for at in lowered.get(word, ()):
