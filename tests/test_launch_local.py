@@ -64,9 +64,9 @@ def test_each_process_gets_its_flags_and_devices(fakes):
 
 def test_a_driver_that_does_not_work_is_no_gpu(fakes):
     fakes.does("nvidia-smi", "echo 'Failed to initialize NVML: Unknown Error'; exit 255")
-    done = fakes.launch(
-        "local.sh", "--dry-run", "--processes=4", "--python=python3", "--", *AWKWARD
-    )
+    words = ("--dry-run", "--processes=4", "--python=python3", "--", *AWKWARD)
+    unset = ["env", "-u", "CUDA_VISIBLE_DEVICES", "-u", "JAX_PLATFORMS", "bash", SCRIPT, *words]
+    done = fakes.run(unset)
     assert done.returncode == 0, done.stderr
     assert "CUDA_VISIBLE_DEVICES" not in done.stdout
 
