@@ -18,7 +18,7 @@ Its encodings a and b are joined as [a; b; a + b; |a - b|]; the paper has a * b
     --config.augment.name=tang --config.augment.p_pos=0 --config.augment.ngram="(2,6)"
 
 Here, as in the paper, there are three passes, which change the first text, the second and both: 30
-times as many. Not measured here.
+times as many. There the linear layers start from -0.1 to 0.1. Not measured here.
 """
 
 from ml_collections import ConfigDict
