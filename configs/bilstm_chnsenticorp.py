@@ -17,8 +17,9 @@ Its words are those of a list, of which those stay that occur:
     --config.student.vocabulary=senta_word_dict.txt
 
 It trains on 20 times as many texts, made of the train texts, in which no word is replaced by
-another of its kind: --config.augment.name=tang --config.augment.p_pos=0. Its linear layers
-start from -0.1 to 0.1, here as everywhere. Not measured here. Without the rows of dev that train has too, see configs/student_chnsenticorp.py.
+another of its kind: --config.augment.name=tang --config.augment.p_pos=0. There the linear layers
+start from -0.1 to 0.1. Not measured here. Without the rows of dev that train has too, see
+configs/student_chnsenticorp.py.
 """
 
 from ml_collections import ConfigDict
