@@ -64,7 +64,9 @@ def test_chinese_words_in_other_processes(tmp_path):
     about = from_command_line(["main", f"--config={recipe}", *flags]).augment
     said: list[str] = []
     maker = make_maker(
-        about, train, SimpleNamespace(tokenizer=None, log=SimpleNamespace(notice=said.append))
+        about,
+        train,
+        SimpleNamespace(tokenizer=None, poll=lambda: None, log=SimpleNamespace(notice=said.append)),
     )
     report = Report(lambda: None, lambda there, rows: None, said.append)
     one, two = (
