@@ -192,14 +192,8 @@ def compare(answers: Mapping[str, Mapping[str, Any]], tolerances: Mapping[str, f
             assert difference <= tolerance, (what, name, found, values[reference])
 
 
-def report(
-    title: str, measured: Measured, setting: Mapping[str, Any], *, unit: float = 1.0
-) -> None:
-    """Prints machine, a table of medians per cell, and all of it as one JSON line.
-
-    Args:
-      unit: seconds of the unit printed: 1, or 1e-3 for ms.
-    """
+def report(title: str, measured: Measured, setting: Mapping[str, Any]) -> None:
+    """Prints machine, a table of medians per cell, and all of it as one JSON line."""
     loads = [round(float(x), 2) for x in np.percentile(measured.loads or [0.0], [0, 50, 100])]
     print(f"\n{title}\n{machine()}; load {loads[0]} to {loads[2]}, median {loads[1]}")
     if measured.threads:
@@ -207,13 +201,13 @@ def report(
     if measured.others:
         low, high = np.percentile(measured.others, [50, 100])
         print(f"in use by others before a block: median {low:.0%}, at most {high:.0%}")
-    label = "ms" if unit == 1e-3 else "s"
     tables = {**measured.seconds, **{f"{k} (once)": v for k, v in measured.once.items()}}
     medians = {}
     for cell, by_variant in tables.items():
         width = max(map(len, by_variant))
         reference = float(np.median(next(iter(by_variant.values()))))
-        print(f"\n{cell}\n{'':{width}s}  median {label}     IQR    n   times the first's time")
+        unit, label = (1e-3, "ms") if reference < 1 else (1.0, "s")
+        print(f"\n{cell}\n{'':{width}s}  median {label:2s}    IQR    n   times the first's time")
         for name, seconds in by_variant.items():
             low, median, high = np.percentile(seconds, [25, 50, 75])
             medians.setdefault(cell, {})[name] = float(median)

@@ -50,7 +50,7 @@ def main() -> None:
             blocks=args.blocks,
             patience=args.patience,
         )
-        report(__doc__.splitlines()[0], measured, setting, unit=1e-3)
+        report(__doc__.splitlines()[0], measured, setting)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def main() -> None:
             programs = quick | (slow if number < args.slow_blocks else {})
             measure(programs, measured, args.patience)
             say(f"block {number + 1}/{args.blocks}")
-    report(__doc__.splitlines()[0], measured, {"rows": len(texts[0])}, unit=1e-3)
+    report(__doc__.splitlines()[0], measured, {"rows": len(texts[0])})
 
 
 def measure(programs: dict[str, Callable[[], Any]], measured: Measured, patience: float) -> None:
