@@ -80,6 +80,7 @@ def size_and_speed(bench: Bench, forward: Forward, run: Run) -> dict[str, Any]:
         "parameters": {"total": total, "without_embeddings": total - embedded},
         "parameters_sha256": parameters_sha256(run.params),
         "bytes": 4 * total,
+        "precision": run.model.precision,
         "examples_per_second": throughput(
             forward, run.params, bench.tables["dev"], buckets=buckets, mesh=bench.mesh
         ),

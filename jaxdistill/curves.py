@@ -9,7 +9,17 @@ from typing import Any
 
 from jaxdistill.log import RESERVED
 
-NOT_DRAWN = ("learning_rate", "gradient_norm", "examples_per_second", "tokens_per_second", "epoch")
+NOT_DRAWN = (
+    "learning_rate",
+    "gradient_norm",
+    "loss_scale",
+    "perturbation",
+    "rate",
+    "replaced",
+    "examples_per_second",
+    "tokens_per_second",
+    "epoch",
+)
 """Values of "train" and "eval" lines that are neither a loss nor a metric."""
 
 NOT_DRAWN_OF_DEV = (
@@ -19,6 +29,7 @@ NOT_DRAWN_OF_DEV = (
     "macro_recall",
     "mean_accuracy_f1",
     "mean_pearson_spearman",
+    "mse",
 )
 """Metrics whose curves lie on those of others; report.json has them. The selecting one is drawn."""
 
@@ -128,8 +139,14 @@ def _panel(
 def _smooth(values: Sequence[float]) -> list[float]:
     """Mean over a window of about a thirtieth of the curve, shorter at its ends; gaps stay out."""
     half = max(1, len(values) // 60)
+    sums, counts = [0.0], [0]  # of what comes before each point
+    for value in values:
+        gap = math.isnan(value)
+        sums.append(sums[-1] + (0.0 if gap else value))
+        counts.append(counts[-1] + (not gap))
     result = []
     for i in range(len(values)):
-        near = [v for v in values[max(0, i - half) : i + half + 1] if not math.isnan(v)]
-        result.append(sum(near) / len(near) if near else math.nan)
+        first, end = max(0, i - half), min(len(values), i + half + 1)
+        count = counts[end] - counts[first]
+        result.append((sums[end] - sums[first]) / count if count else math.nan)
     return result

@@ -22,10 +22,9 @@ from typing import Literal, NamedTuple
 from jaxdistill.files import cache_folder
 from jaxdistill.network import endpoint, unreachable
 
+PLATFORMS = "JAX_PLATFORMS"
 PATIENCE = 120
 """Seconds for JAX to name its devices; a TPU's first time takes most of a minute."""
-CACHES = ("teacher", "tokens", "xla")
-"""What lies in the cache folder: teachers' answers, word pieces, compiled programs."""
 OPTIONAL = {
     "jieba": "Chinese words: pip install 'jieba>=0.42.1'",
     "torch": "tests compare with it",
@@ -33,11 +32,16 @@ OPTIONAL = {
 }
 
 _PROBE = """
-import json, jax
-devices = jax.devices()
-assert float(jax.numpy.ones((8, 8)).sum()) == 64, "a sum on the device is wrong"
-limits = [(d.memory_stats() or {}).get("bytes_limit", 0) for d in devices]
-print(json.dumps([jax.default_backend(), devices[0].device_kind, len(devices), sum(limits)]))
+import json, sys
+try:
+    import jax
+    devices = jax.devices()
+    assert float(jax.numpy.ones((8, 8)).sum()) == 64, "a sum on the device is wrong"
+    limits = [(d.memory_stats() or {}).get("bytes_limit", 0) for d in devices]
+    print(json.dumps([jax.default_backend(), devices[0].device_kind, len(devices), sum(limits)]))
+except Exception as error:  # with notes of jax's after its message
+    first = (str(error).splitlines() or [""])[0]
+    sys.exit(f"{type(error).__name__}: {first}")
 """
 
 
@@ -107,8 +111,9 @@ def devices() -> list[Finding]:
     room = f", {_size(limit)} in all" if limit else ""
     found = [Finding("devices", "ok", f"{count} x {kind} ({backend}){room}")]
     if backend == "cpu" and Path("/dev/nvidia0").exists():
-        text = "there is an NVIDIA GPU, and JAX does not use it"
-        found.append(Finding("devices", "note", text, "pip install 'jax[cuda13]'"))
+        text, asked = "there is an NVIDIA GPU, and JAX does not use it", os.environ.get(PLATFORMS)
+        remedy = f"unset {PLATFORMS}, which says {asked}" if asked else "pip install 'jax[cuda13]'"
+        found.append(Finding("devices", "note", text, remedy))
     return found
 
 
@@ -135,8 +140,8 @@ def disk() -> list[Finding]:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         text = f"{name} {folder}: {_size(disk_usage(there).free)} free"
         if name == "caches":
-            sizes = {cache: _bytes(folder / cache) for cache in CACHES}
-            text += "".join(f", {cache} {_size(size)}" for cache, size in sizes.items())
+            kept = sorted(path for path in folder.glob("*") if path.is_dir())
+            text += "".join(f", {path.name} {_size(_bytes(path))}" for path in kept)
         if os.access(there, os.W_OK | os.X_OK):
             findings.append(Finding("disk", "ok", text))
             continue

@@ -133,6 +133,8 @@ def ensure_run(config: Config) -> dict[str, Any]:
         _announce(bench, start)
         if teacher:
             more["teacher"] = check_teachers(of_tokens(bench), teaching)
+        if teaching.logits is not None:
+            more["logits"] = config.teacher.logits if config.teacher else None
         same_teachers(folder, teaching)
         started(folder, config)
         known = partial(answers, bench, teaching)

@@ -90,7 +90,7 @@ def markdown(report: Mapping[str, Any], curves: bool) -> str:
     parts = [
         f"# {report['task']}: {report['method']}",
         _markdown_table(models_table(report)),
-        f"Examples per second: inference in batches of 32 on {machine}. "
+        f"Examples per second: inference in batches of 32 on {machine}{_precisions(report)}. "
         + (_alone(report["baseline"]) if "baseline" in report else "")
         + "Sizes are those of the parameters as stored.",
     ]
@@ -103,10 +103,15 @@ def markdown(report: Mapping[str, Any], curves: bool) -> str:
         parts.append("![Losses and dev metrics over the steps of each stage](curves.png)")
     facts: list[tuple[str, str]] = []
     if "teacher" in report and "run" in report["teacher"]:
-        facts.append(("teacher", f"`{report['teacher']['run']}`"))
+        runs = [report["teacher"], *report["teacher"].get("others", ())]
+        facts.append(("teacher", ", ".join(f"`{each['run']}`" for each in runs)))
+    if "logits" in report:
+        facts.append(("learnt from", f"the logits in `{report['logits']}`, not from a run's"))
+    if "rows" in report:
+        counts = ", ".join(f"{count:,} {name}" for name, count in report["rows"].items())
+        facts.append(("rows", f"{counts}; dev chose the checkpoint, too"))
     if "augment" in report:
-        counts = ", ".join(f"{count:,} {name}" for name, count in report["augment"].items())
-        facts.append(("train rows", counts))
+        facts.append(("trained on", _augmented(report["augment"])))
     facts += [
         ("seed", str(report["seed"])),
         ("training time", f"{clock(report['wall_seconds'])} ({report['wall_seconds']:.0f} s)"),
@@ -115,6 +120,28 @@ def markdown(report: Mapping[str, Any], curves: bool) -> str:
     ]
     parts.append("\n".join(f"- {name}: {value}" for name, value in facts))
     return "\n\n".join(parts) + "\n"
+
+
+def _augmented(counts: Mapping[str, int]) -> str:
+    """What the train rows became."""
+    left_out = ("repeated", "unsure")
+    used = {name: count for name, count in counts.items() if name not in left_out}
+    said = f"{sum(used.values()):,} rows ({_listed(used)})"
+    left = {name: counts[name] for name in left_out if counts.get(name)}
+    return f"{said}; left out: {_listed(left)}" if left else said
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def _precisions(report: Mapping[str, Any]) -> str:
+    """In which numbers teacher and student were timed, where these differ."""
+    ours = report.get("precision")
+    theirs = report.get("teacher", {}).get("precision")
+    return (
+        f", the teacher in {theirs} and the student in {ours}" if theirs not in (None, ours) else ""
+    )
 
 
 def _alone(baseline: Mapping[str, Any]) -> str:
@@ -126,15 +153,18 @@ def models_table(report: Mapping[str, Any]) -> Cells:
     """Returns rows of cells, headings first: a row per figure, a column per model there is.
 
     With a teacher a last column compares the student with it: metrics by difference, the rest by
-    ratio.
+    ratio. Several teachers' mean has a column of its own.
     """
     teacher = report["teacher"] if "teacher" in report else None
     alone = report["baseline"] if "baseline" in report else None
     models = [("student" if teacher or alone else "model", report)]
     if alone:
         models.append(("alone", alone))
+    if teacher and "together" in teacher:
+        models.insert(0, ("teachers together", teacher["together"]))
     if teacher:
         models.insert(0, ("teacher", teacher))
+    student = next(at for at, (_, model) in enumerate(models) if model is report)
     rows = [["", *(name for name, _ in models), *(["student to teacher"] if teacher else [])]]
 
     def add(label: str, values: Sequence[float | None], show: Any, compare: Any) -> None:
@@ -142,8 +172,8 @@ def models_table(report: Mapping[str, Any]) -> Cells:
             return
         cells = [label, *("" if value is None else show(value) for value in values)]
         if teacher:
-            both = values[0] is not None and values[1] is not None
-            cells.append(compare(values[1], values[0]) if both else "")
+            both = values[0] is not None and values[student] is not None
+            cells.append(compare(values[student], values[0]) if both else "")
         rows.append(cells)
 
     for split in report["metrics"]:
@@ -180,7 +210,8 @@ def _stages(report: Mapping[str, Any]) -> Cells:
         rows.append(
             [
                 stage["name"],
-                str(stage["steps"]),
+                str(stage["steps"])
+                + (f" ({stage['skipped']} skipped)" if stage.get("skipped") else ""),
                 clock(stage["seconds"]),
                 str(stage["step"]),
                 "" if value is None else _metric(value),

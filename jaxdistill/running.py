@@ -239,10 +239,17 @@ def _report(
         "metrics": metrics,
         "stages": [{"name": name, **read_json(folder / name / "done.json")} for name in stages],
         **size_and_speed(bench, forward, run),
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "rows": {split: len(table.row) for split, table in bench.tables.items()},
+        "device": _device(),
         "wall_seconds": seconds,
         "config_hash": bench.config.hash(),
     }
+
+
+def _device() -> str:
+    """What examples per second are measured on: the devices of this process."""
+    here, count = jax.local_device_count(), jax.device_count()
+    return f"{here}{'' if here == count else f' of {count}'} x {jax.devices()[0].device_kind}"
 
 
 def save_report(folder: Path, report: dict[str, Any]) -> dict[str, Any]:

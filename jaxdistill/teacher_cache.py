@@ -134,6 +134,7 @@ def describe(question: Question, table: Table, chunk: int = CHUNK) -> dict[str, 
     ]
     return {
         "format": FORMAT,
+        "device": f"{jax.default_backend()} {jax.devices()[0].device_kind}",  # float32 is not one
         "teachers": teachers,
         "weights": question.weights,
         "combine": question.combine if len(teachers) > 1 else "",

@@ -247,6 +247,11 @@ class _Training:
                 f"was changed by those steps. Lower the learning rate "
                 f"({self.plan.learning_rate:g}) or look at these rows."
             )
+        if bad and self.details["skipped"] == 1 and self.plan.precision != "float16":
+            self.around.log.notice(
+                f"{self.stage.name} step {step}: loss or gradient was not finite, on rows "
+                f"{batch.row[:8].tolist()} and others; such steps change nothing and are counted"
+            )
         window = self.details["window"]
         if not bad:
             window.append(values)
@@ -321,6 +326,11 @@ class _Training:
             )
         seconds = self.details["seconds"] + time.monotonic() - self.begun
         skipped = self.details["skipped"]
+        if skipped:
+            self.around.log.notice(
+                f"{self.stage.name}: {skipped} of {step} steps were skipped, whose loss or "
+                f"gradient was not finite"
+            )
         write_json(
             self.around.folder / self.stage.name / "done.json",
             {**kept, "steps": step, "seconds": seconds, "skipped": skipped},

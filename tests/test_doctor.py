@@ -133,10 +133,11 @@ def test_memory_and_disk_have_numbers(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXDISTILL_CACHE", str(tmp_path / "not" / "yet"))
     caches, _ = health.disk()
     assert caches.state == "ok"
-    assert "tokens 0.0 MB" in caches.text
     (tmp_path / "not/yet/tokens").mkdir(parents=True)
     (tmp_path / "not/yet/tokens/x.npz").write_bytes(bytes(3_200_000))
-    assert "tokens 3.2 MB" in health.disk()[0].text
+    (tmp_path / "not/yet/augmented/key").mkdir(parents=True)
+    (tmp_path / "not/yet/augmented/key/0.json").write_bytes(bytes(100_000))
+    assert "augmented 0.1 MB, tokens 3.2 MB" in health.disk()[0].text
     monkeypatch.setattr(health.os, "access", lambda *_: False)
     assert [finding.state for finding in health.disk()] == ["missing", "missing"]
 

@@ -214,3 +214,67 @@ def test_values_that_are_not_numbers_leave_a_gap(tmp_path: Path) -> None:
     assert draw_curves(records, tmp_path / "c.png") is True
     assert draw_curves([], tmp_path / "d.png") is False
     assert not (tmp_path / "d.png").exists()
+
+
+def test_several_teachers_and_what_was_trained_on_are_told() -> None:
+    more = {
+        "others": [{"run": "runs/second", "metrics": {}}],
+        "together": {"metrics": {"dev": {"accuracy": 0.93}}},
+        "precision": "float32",
+    }
+    report = {
+        **REPORT,
+        "teacher": {**REPORT["teacher"], **more},
+        "precision": "bfloat16",
+        "rows": {"train": 6920, "dev": 872},
+        "logits": "theirs.csv",
+        "augment": {"original": 6920, "text": 0, "made": 55_000, "repeated": 9876, "unsure": 0},
+        "stages": [{**REPORT["stages"][0], "skipped": 31}],
+    }
+    table = models_table(report)
+    assert table[0] == [
+        "",
+        "teacher",
+        "teachers together",
+        "student",
+        "alone",
+        "student to teacher",
+    ]
+    accuracy = next(row for row in table if row[0] == "dev accuracy")
+    assert accuracy[1:] == ["0.9200", "0.9300", "0.8850", "0.8600", "-0.0350"]
+    text = markdown(report, curves=False)
+    for part in (
+        "- teacher: `runs/teacher_sst2`, `runs/second`",
+        "- learnt from: the logits in `theirs.csv`, not from a run's",
+        "- rows: 6,920 train, 872 dev; dev chose the checkpoint, too",
+        "- trained on: 61,920 rows (6,920 original, 0 text, 55,000 made); left out: 9,876 repeated",
+        "on 1 x cpu, the teacher in float32 and the student in bfloat16.",
+        "| 600 (31 skipped) |",
+    ):
+        assert part in text, part
+
+
+def test_what_is_no_loss_is_not_drawn_among_losses(tmp_path: Path, monkeypatch) -> None:
+    drawn: list[list[str]] = []
+    real = curves._panel
+
+    def spy(axes: Any, *arguments: Any) -> None:
+        real(axes, *arguments)
+        drawn.append([text.get_text() for text in axes.get_legend().get_texts()])
+
+    monkeypatch.setattr(curves, "_panel", spy)
+    train = {"loss": 0.5, "loss_scale": 65536.0, "perturbation": 1.0, "rate": 0.5, "replaced": 3.0}
+    records = [
+        {"kind": "train", "stage": "kd", "step": 10, **train},
+        {"kind": "eval", "stage": "kd", "step": 10, "mse": 900.0, "loss": 900.0, "pearson": 0.5},
+    ]
+    assert curves.draw_curves(records, tmp_path / "curves.png", "pearson")
+    assert drawn[0] == ["loss", "loss on dev"]
+    assert drawn[1][0] == "pearson" and "mse" not in drawn[1]
+
+
+def test_the_running_mean_by_hand() -> None:
+    nan = float("nan")
+    values = [1.0, nan, 4.0, 1.0]
+    assert curves._smooth(values) == [1.0, 2.5, 2.5, 2.5]
+    assert math.isnan(curves._smooth([nan, nan, nan, 1.0])[0])

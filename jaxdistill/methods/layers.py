@@ -8,7 +8,7 @@ from jaxdistill.errors import UserError
 def uniform_map(teacher_layers: int, student_layers: int, where: str) -> tuple[int, ...]:
     """(0, r, 2r, ..., N) with r = N / M: the teacher's layer for each of the student's 0..M.
 
-    Source: TinyBERT (Jiao et al. 2020), section 4.1, g(m).
+    Source: TinyBERT (Jiao et al. 2020), section 3.1, g(m).
 
     Raises:
       UserError: M does not divide N; where is the key that gives an explicit map.

@@ -39,8 +39,10 @@ Terms = Callable[[Params, Outputs, Outputs, Batch], dict[str, jax.Array]]
 class TinyBert:
     """Matches embeddings, hidden states and attention scores, then predictions.
 
-    Differs from the original code: padding is masked in every term, and both models keep the head
-    they were trained with (there it gets a ReLU that a teacher trained elsewhere never saw).
+    Differs from the original code: padding is masked in every term; both models keep the head
+    they were trained with (there it gets a ReLU that a teacher trained elsewhere never saw), and
+    the student's drops out; a regression learns the teacher's number, there the label. The soft
+    loss is not multiplied by the squared temperature, as in the code.
     """
 
     stages_run: tuple[str, ...]

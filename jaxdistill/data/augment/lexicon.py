@@ -39,8 +39,8 @@ class Lexicon:
 def count_words(texts: Iterable[Sequence[str]], tag: Tagger) -> tuple[Lexicon, float]:
     """The lexicon of texts in words, and the share of their words that have a class.
 
-    Source: Tang et al. 2019, section 4: the unigram distribution over the train texts, renormalised
-    within each part of speech.
+    Source: Tang et al. 2019, section 3.3: the unigram distribution over the train texts,
+    renormalised within each part of speech.
     """
     counts: Counter[tuple[str, str]] = Counter()
     total = 0

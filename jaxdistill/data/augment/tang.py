@@ -1,8 +1,9 @@
 """Masking, replacement by words of the same class, and n-grams (Tang et al. 2019).
 
 Source: "Distilling Task-Specific Knowledge from BERT into Simple Neural Networks",
-arXiv:1903.12136, section 4. Implementations differ: PaddleNLP replaces no words, takes n from 2..6
-(English) or 2..10 (Chinese), and changes both texts of a pair at once, in one pass and not three.
+arXiv:1903.12136, section 3.3. Implementations differ: PaddleNLP replaces no words, takes n from
+2..6 (English) or 2..10 (Chinese), and changes both texts of a pair at once, in one pass and not
+three.
 """
 
 from __future__ import annotations

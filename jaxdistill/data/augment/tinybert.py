@@ -4,9 +4,10 @@ Source: Jiao et al. 2020, arXiv:1909.10351, algorithm 1, and its data_augmentati
 code and not in the paper, candidates are found once for each word of the original, and stop words,
 numbers and punctuation stay; of a text too long for the masked-LM the end is left out where it
 stands unmasked, as in the code, before any word is. Unlike the code, a word is no candidate for
-itself; words of letters beyond English may be replaced, and those with a hyphen or an apostrophe,
-which the code takes for two, stay; and of a pair each text is changed beside the other's original
-(the code leaves the last changed one there).
+itself, and there are K whole words (the code takes K pieces and leaves parts of words out then);
+words of letters beyond English may be replaced, and those with a hyphen or an apostrophe, which the
+code takes for two, stay; and of a pair each text is changed beside the other's original (the code
+leaves the last changed one there).
 """
 
 from __future__ import annotations
