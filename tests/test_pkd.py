@@ -83,11 +83,15 @@ def test_a_zero_vector_has_a_finite_gradient():
 class Fixed:
     """A model whose logits and hidden states are its parameters."""
 
+    fixed = False
+    """Whether it is a teacher, which must not be asked as if it trained."""
+
     def __init__(self, layers, width):
         self.shape = SimpleNamespace(layers=layers, width=width, classes=2, initial_std=0.5)
 
     def apply(self, variables, batch, train=False, rngs=None):
         assert train == (rngs is not None)
+        assert not (train and self.fixed), "a teacher drops nothing out"
         given, empty = variables["params"], jnp.zeros(())
         return Outputs(given["logits"], empty, given["hiddens"], empty)
 
@@ -99,6 +103,7 @@ MASK = np.arange(TOKENS)[None] < np.array([[2], [4], [3]])
 def situation(which, *, widths=(WIDTH, WIDTH), layers=(3, 6)):
     """A stage, the parameters that train, those that do not, and a batch."""
     student, teacher = (Fixed(n, d) for n, d in zip(layers, widths, strict=True))
+    teacher.fixed = True
     ours, theirs = (
         {"logits": random(B, 2), "hiddens": random(n + 1, B, TOKENS, d)}
         for n, d in zip(layers, widths, strict=True)

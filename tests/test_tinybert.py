@@ -293,3 +293,18 @@ def test_the_map_that_a_refusal_proposes_is_one(teacher, student):
     numbers = tuple(map(int, proposed.split(",")))
     assert explicit_map(numbers, teacher, student, "there") == (0, *numbers)
     assert numbers[-1] == teacher
+
+
+def test_a_regression_learns_the_teachers_number_and_reads_no_label():
+    """In the original code it learns the label, or, by the soft loss, nothing at all."""
+    ours, theirs = jnp.array([[1.0], [3.0]]), jnp.array([[2.0], [1.0]])
+    batch = Batch(*[None] * len(Batch._fields))._replace(
+        labels=jnp.full(2, jnp.nan), weight=jnp.ones(2)
+    )
+
+    def loss(z):
+        outputs = [Outputs(each, None, None, None) for each in (z, theirs)]
+        return METHOD._prediction(*outputs, batch)
+
+    assert loss(ours) == pytest.approx((1 + 4) / 2)
+    assert jax.grad(loss)(ours).ravel().tolist() == pytest.approx([-1.0, 2.0])

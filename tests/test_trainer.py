@@ -14,8 +14,11 @@ from test_optimizer import PLAN
 from test_step import Listed
 from test_strategies import BATCH
 
-from jaxdistill import processes, trainer
+from jaxdistill import processes, running, trainer
 from jaxdistill.checkpoint import Checkpoints
+from jaxdistill.data.batches import make_table
+from jaxdistill.data.tables import Examples
+from jaxdistill.data.tokens import Tokens
 from jaxdistill.log import RunLog
 from jaxdistill.preemption import Signals
 from jaxdistill.sharding import make_mesh
@@ -93,3 +96,31 @@ def test_a_wish_to_save_is_cast_once(tmp_path, monkeypatch):
     apart = np.diff(saved)
     assert len(saved) > 2
     assert apart.min() > 1, saved
+
+
+def test_a_run_shuffles_by_its_seed_in_every_epoch(tmp_path):
+    """What the order is, test_batches has; here, that training asks for it."""
+    count = 40
+    tokens = Tokens(np.arange(count), np.arange(count + 1), np.ones(count, np.int32))
+    examples = Examples(np.arange(count), (), np.zeros(count, np.int32))
+    data = SimpleNamespace(buckets=(8,))
+    config = SimpleNamespace(data=data, seed=7, checkpoint_minutes=1.0, log_steps=1, ledger_steps=0)
+    bench = SimpleNamespace(
+        config=config,
+        tables={"train": make_table(examples, tokens)},
+        stream=None,
+        folder=tmp_path,
+        log=RunLog(None, speaks=False),
+        signals=Signals(),
+    )
+    epochs = running._surroundings(bench, lambda params: {}, "accuracy").epochs
+
+    def order(epoch: int) -> list[int]:
+        made = epochs(8, epoch)
+        return [int(row) for at in range(len(made)) for row in made[at].row]
+
+    first, second = order(0), order(1)
+    assert sorted(first) == sorted(second) == list(range(count))
+    assert first == order(0) and first != second and first != sorted(first)
+    config.seed = 8
+    assert order(0) != first
