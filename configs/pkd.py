@@ -35,7 +35,7 @@ def get_config(task: str = "") -> ConfigDict:
     method = presets.pkd("paddle", classes=about.outputs, **settings)
     if about.own:
         soft = recipes.kd(soft_weight=0.5, hard_weight=0.5, temperature=2.0)
-        method = recipes.pkd(soft, beta=100.0)
+        method = recipes.pkd(soft, beta=100.0, last_layer=True)
     stage = recipes.plan(epochs=8, learning_rate=5e-5, weight_decay=0.0)
     return recipes.distilled(
         "pkd",
