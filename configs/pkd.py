@@ -14,13 +14,8 @@ version published on dev, with settings of each task's own, QQP 0.916 and RTE 0.
 
 Not measured here.
 
-This document's loss divides the teacher's logits alone by T, and what the student ends with is as
-unsure as they are then: of two classes a sure answer becomes one of some 70%. Where probabilities
-are read, and of files of one's own by default, both are divided:
-
-    --config.method.temperature_on=both --config.method.temperature_squared=True
-        --config.method.temperature=2 --config.method.soft_weight=0.5
-        --config.method.hard_weight=0.5
+What such a student's probabilities are worth, and how to have them surer: configs/kd.py. With files
+of one's own they are, by default.
 """
 
 from ml_collections import ConfigDict
