@@ -7,10 +7,10 @@ Chinese checkpoint here: a small BERT is pre-trained on the task's train texts, 
 benchmarks/seed003.py does (--pretrained: its run, if it is there), and fine-tuned with several
 seeds on the very rows that the BiLSTM has; the teachers' mean teaches. Each row of the table is a
 run folder WORK/<task>/<seed>/<row> of jaxdistill.main; what is finished is reused, and after a
-SIGTERM or a crash the same command goes on. Nothing is tuned. Rows
-have the recipe's bfloat16 where they do not say float32, as the document's plain ones have, or amp,
-which is float16 with a loss scale. Dev is scored after every epoch and
-the best is reported, chosen on the very rows that it is reported on.
+SIGTERM or a crash the same command goes on. Nothing is tuned. Rows have the recipe's bfloat16, but
+where they say float32, as the document's plain ones have, or amp, which is float16 with a loss
+scale. Dev is scored after every epoch and the best is reported, chosen on the very rows that it is
+reported on.
 
 Prints a table, writes it to WORK/<task>/table.md, says how far the teachers are above the BiLSTM
 alone, and fails where two rows are the same.
