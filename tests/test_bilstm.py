@@ -274,6 +274,141 @@ def test_the_config_knows_what_the_model_knows():
     assert set(CHOICES["activation"]) == set(ACTIVATIONS)
 
 
+ADAM = {"optimizer": "adam", "schedule": "constant", "warmup": 0.0, "clip": 0.0}
+ADADELTA = {**ADAM, "optimizer": "adadelta", "betas": (0.9, 0.95)}
+ADAMW_003 = {
+    "optimizer": "adamw",
+    "epochs": 10,
+    "batch_size": 32,
+    "learning_rate": 2e-5,
+    "betas": (0.9, 0.98),
+    "epsilon": 1e-8,
+    "weight_decay": 0.01,
+    "warmup": 0.1,
+    "clip": 0.0,
+    "eval_steps": 100,
+}
+PADDLE = {"width": 300, "hidden": 300, "dense": 300, "activation": "tanh", "pairs": "sum"}
+QUIET = {"embedding_dropout": 0.0, "encoder_dropout": 0.0, "head_dropout": 0.0}
+DOCUMENTS = {
+    "qqp": (
+        {**PADDLE, **QUIET, "view": "wordpieces", "max_words": 128, "pooling": "final"},
+        {**ADADELTA, "epochs": 6, "batch_size": 256, "learning_rate": 1.0},
+        {**ADADELTA, "epochs": 35, "batch_size": 256, "learning_rate": 2.0},
+        {"soft_loss": "logit_mse", "soft_weight": 1.0, "hard_weight": 0.0},
+    ),
+    "chnsenticorp": (
+        {**PADDLE, **QUIET, "view": "jieba", "vectors": "random", "pooling": "final"},
+        {**ADADELTA, "epochs": 6, "batch_size": 64, "learning_rate": 1.0},
+        {**ADAM, "epochs": 20, "batch_size": 64, "learning_rate": 3e-4},
+        {"soft_loss": "logit_mse", "soft_weight": 1.0, "hard_weight": 0.0},
+    ),
+    "cnews": (
+        {
+            **QUIET,
+            "view": "characters",
+            "vocabulary_size": 5_000,
+            "max_words": 256,
+            "width": 300,
+            "hidden": 384,
+            "directions": 2,
+            "pooling": "max",
+            "dense": 0,
+            "vectors": "random",
+        },
+        ADAMW_003,
+        ADAMW_003,
+        {
+            "soft_loss": "kl",
+            "soft_weight": 0.1,
+            "hard_weight": 1.0,
+            "temperature_squared": False,
+            "temperature_on": "both",
+        },
+    ),
+    "hotel": (
+        {
+            "view": "jieba",
+            "max_words": 50,
+            "width": 64,
+            "hidden": 128,
+            "dense": 0,
+            "embedding_dropout": 0.2,
+            "encoder_dropout": 0.0,
+            "pooling": "final",
+        },
+        {**ADAM, "epochs": 15, "batch_size": 64, "learning_rate": 1e-4},
+        {**ADAM, "epochs": 15, "batch_size": 64, "learning_rate": 1e-4},
+        {"soft_loss": "probability_mse", "soft_weight": 1.0, "hard_weight": 0.0},
+    ),
+}
+"""METHODS sections 4.3, 5 and 12: the student, its plan, the twin's, the loss. Dropout that did
+nothing there is none here (trap 24)."""
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_recipes_have_the_documents_settings(name):
+    config = parse(f"bilstm_{name}.py")
+    student, plan, alone, method = DOCUMENTS[name]
+    for given, wanted in (
+        (config.student, student),
+        (config.stages["kd"], plan),
+        (config.alone, alone),
+    ):
+        assert {key: getattr(given, key) for key in wanted} == wanted
+    assert {key: config.method[key] for key in method} == method
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        (
+            "tang",
+            {
+                "view": "words",
+                "width": 300,
+                "channels": 2,
+                "hidden": 150,
+                "dense": 200,
+                "activation": "relu",
+                "pairs": "product",
+                "pooling": "final",
+                **QUIET,
+            },
+        ),
+        (
+            "oneflow",
+            {
+                "view": "words",
+                "vocabulary_size": 10_000,
+                "max_words": 32,
+                "width": 300,
+                "hidden": 300,
+                "directions": 1,
+                "dense": 400,
+                "activation": "relu",
+                **QUIET,
+                "head_dropout": 0.5,
+            },
+        ),
+        (
+            "qiangsiwei",
+            {
+                "max_words": 50,
+                "width": 256,
+                "hidden": 256,
+                "dense": 0,
+                "embedding_dropout": 0.2,
+                "pooling": "final",
+            },
+        ),
+    ],
+)
+def test_other_implementations_by_name(name, row):
+    given = presets.bilstm(name)
+    assert {key: given[key] for key in row} == row
+
+
 def test_seed_004_on_any_task():
     config = parse("oneflow_bilstm.py:mrpc")
     assert (config.task, config.stages["kd"].epochs, config.student.max_words) == ("mrpc", 30, 32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,10 +39,10 @@ def questions(folder: Path) -> None:
 
 
 def reviews(folder: Path, name: str, row: str, ending: str, header: str = "") -> None:
-    """Of a hotel, each text another one."""
-    for split, count in (("train", TRAIN), ("dev", DEV)):
+    """Of a hotel, each text another one; some words are in the train texts alone or in dev's."""
+    for split, count, end in (("train", TRAIN, "下次"), ("dev", DEV, "推荐")):
         kinds = [(n, n % 2, (GOOD if n % 2 else BAD)[n // 2 % 4]) for n in range(count)]
-        rows = [row.format(label=k, text=f"第{n}号房间很{word}，下次再说") for n, k, word in kinds]
+        rows = [row.format(label=k, text=f"第{n}号房间很{word}，{end}") for n, k, word in kinds]
         put(folder / name / f"{split}{ending}", [*([header] if header else []), *rows])
 
 
@@ -77,8 +77,14 @@ class Case(NamedTuple):
 
     write: Callable[[Path], None]
     flags: dict[str, object]
-    words: set[str]
+    words: Set[str]
     """Some that the run's vocabulary has."""
+    abroad: Set[str] = frozenset()
+    """And none of these."""
+
+
+ABROAD = {"推荐", "从不出现"}
+"""Words of dev alone, and of no text at all (trap 29)."""
 
 
 CASES = {
@@ -93,10 +99,13 @@ CASES = {
         ),
         {"student.vocabulary": "{}/senta_word_dict.txt"},
         {"房间", "满意"},
+        ABROAD,
     ),
     "thucnews": Case(titles, {}, {"号", "票"}),
     "cnews": Case(articles, {"student.vocabulary": "{}/cnews.vocab.txt"}, {"关", "育"}),
-    "hotel": Case(lambda folder: reviews(folder, "hotel", "{label}\t{text}", ".txt"), {}, set()),
+    "hotel": Case(
+        lambda folder: reviews(folder, "hotel", "{label}\t{text}", ".txt"), {}, {"下次"}, ABROAD
+    ),
 }
 STUDENT = {"max_words": 16, "width": 8, "hidden": 8}
 TEACHER = {"layers": 1, "width": 16, "heads": 2, "inner": 16, "vocab": 300}
@@ -111,7 +120,11 @@ def test_a_recipe_runs_on_files_in_its_datas_format(name, tmp_path, request, mon
     case, data = CASES[name], tmp_path / "data"
     case.write(data)
     vectors(data / "google.bin", ["how", "do", "?"], STUDENT["width"])
-    put(data / "senta_word_dict.txt", ["房间", "满意", "失望", "[UNK]", "从不出现"], end="\r\n")
+    put(
+        data / "senta_word_dict.txt",
+        ["房间", "满意", "失望", "[UNK]", "推荐", "从不出现"],
+        end="\r\n",
+    )
     size = {"max_length": 24, "buckets": (24,)}
     values = {
         "data.folder": data,
@@ -135,7 +148,7 @@ def test_a_recipe_runs_on_files_in_its_datas_format(name, tmp_path, request, mon
     )
     opened = open_run(run, print)
     assert case.words <= set(opened.view.vocabulary)
-    assert "从不出现" not in opened.view.vocabulary
+    assert not case.abroad & set(opened.view.vocabulary)
     assert read_json(run / "teacher" / "cache.json") == {"kd": True}
     if name == "qqp":
         assert opened.model.shape.texts == 2

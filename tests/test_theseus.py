@@ -23,7 +23,7 @@ from jaxdistill.methods.theseus import Theseus, mixed_logits
 from jaxdistill.models.bert import Bert, initial_params
 from jaxdistill.optimizer import make_optimizer
 from jaxdistill.planning import check_steps
-from jaxdistill.trees import flatten, merge, partition
+from jaxdistill.trees import flatten, merge, partition, unflatten
 from jaxdistill.types import Progress, StagePlan
 
 QUIET = {"dropout": 0.0, "attention_dropout": 0.0, "head_dropout": 0.0}
@@ -136,6 +136,38 @@ def test_a_mixture_is_the_model_with_those_layers(precision, near):
         layers = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, second)
         expected = three.apply({"params": {**theirs, "layers": layers}}, BATCH).logits
         np.testing.assert_allclose(f(jnp.array(coins)), expected, rtol=1e-5, atol=near)
+
+
+@pytest.mark.parametrize("predecessor_dropout", [False, True])
+def test_what_a_module_drops_out_does_not_depend_on_another_modules_coin(predecessor_dropout):
+    """Where all that module 0 computes is the sum with 0, of either model, its coin is nothing."""
+    student, teacher, params, frozen = models(layers=2)
+    both = {"student": _passing(params["student"], 1), "teacher": _passing(frozen["teacher"], 2)}
+    f = jax.jit(
+        lambda coins, rng: mixed_logits(
+            student, teacher, both, BATCH, coins, rng, predecessor_dropout
+        )
+    )
+    for second in (False, True):
+        said = []
+        for key in map(jax.random.key, range(2)):
+            theirs, ours = (f(jnp.array([first, second]), key) for first in (False, True))
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+            said.append(ours)
+        assert np.abs(said[0] - said[1]).max() > 1e-2
+
+
+def _passing(params, count: int):
+    """Parameters whose first so many layers pass on what they are given, normalised."""
+
+    def silent(path: str, leaf):
+        if not path.startswith("layers/"):
+            return leaf
+        leaf = np.array(leaf)
+        leaf[:count] = 1.0 if path.endswith("scale") else 0.0
+        return leaf
+
+    return unflatten({path: silent(path, leaf) for path, leaf in flatten(params).items()})
 
 
 @pytest.fixture(scope="module")
