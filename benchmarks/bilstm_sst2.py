@@ -4,15 +4,18 @@
         [--work runs/bilstm_sst2] [--rows 0 --seeds 0 --copies 20] [--teachers runs/campaign]
 
 All of a seed learn from one teacher, fine-tuned from CHECKPOINT: WORK/<seed>/teacher, or where
---teachers is given, the finished one that benchmarks/campaign.py left in its folder. GLOVE is a
+--teachers is given, the finished one that benchmarks/campaign.py left in its folder, or one that
+configs/score_sst2.py adopted there. GLOVE is a
 text file of vectors.
-Vectors: "random"; "glove", whose words are whole words; "derived", the word-piece table of
-CHECKPOINT reduced to 300. Each run is a run folder WORK/<seed>/<vectors>[_augmented], made by
-jaxdistill.main from configs/bilstm_sst2.py; its folder "alone" is the twin, the same BiLSTM trained
-for as many epochs on the labels alone: with augmentation, one of its epochs is several times as
-many steps as one of its twin's. What is finished is reused, and after a SIGTERM or a crash the same
-command goes on. Nothing is tuned; dev is scored after every epoch and the best is reported, chosen
-on the very rows that it is reported on.
+Vectors: "random"; "glove", whose words are cut at marks, as BERT's tokenizer begins; "spaces",
+GloVe too, of words as the texts have them between spaces; "derived", the word-piece table of
+CHECKPOINT reduced to 300; "whole", that of all its pieces, not only of those in the train texts.
+Each run is a run folder WORK/<seed>/<vectors>[_augmented], made by jaxdistill.main from
+configs/bilstm_sst2.py; its folder "alone" is the twin, the same BiLSTM trained for as many epochs
+on the labels alone: with augmentation, one of its epochs is several times as many steps as one of
+its twin's. What is finished is reused, and after a SIGTERM or a crash the same command goes on.
+Nothing is tuned; dev is scored after every epoch and the best is reported, chosen on the very rows
+that it is reported on.
 
 Prints a table, and writes it to WORK/table.md.
 """
@@ -27,14 +30,14 @@ from benchmarks.common import machine
 from benchmarks.finishing import Flags, finish
 from jaxdistill.files import write_atomic
 
-VECTORS = ("random", "glove", "derived")
+VECTORS = ("random", "glove", "spaces", "derived", "whole")
 
 
 def main() -> None:
     """Parses the command line, trains what is missing, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="the folder with SST-2/train.tsv")
-    parser.add_argument("--checkpoint", required=True, help="where the teacher starts")
+    parser.add_argument("--checkpoint", required=True, help="a folder: where the teacher starts")
     parser.add_argument("--glove", required=True, help="vectors of 50 numbers, a word a line")
     parser.add_argument("--work", default="runs/bilstm_sst2", help="the folder of the runs")
     parser.add_argument("--teachers", help="TEACHERS/<seed>/teacher is there already")
@@ -83,10 +86,14 @@ def common(args: argparse.Namespace, seed: int) -> Flags:
 
 def given(args: argparse.Namespace, vectors: str) -> Flags:
     """The flags of the word vectors."""
-    if vectors == "glove":
+    if vectors in ("glove", "spaces"):
         name = Path(args.glove).expanduser().resolve()
-        return {"student.view": "words", "student.vectors": name, "student.width": 50}
-    return {"student.vectors": "random" if vectors == "random" else "pretrained"}
+        view = "words" if vectors == "glove" else vectors
+        return {"student.view": view, "student.vectors": name, "student.width": 50}
+    if vectors == "random":
+        return {"student.vectors": "random"}
+    whole = {"student.vocabulary": "tokenizer"} if vectors == "whole" else {}
+    return {"student.vectors": Path(args.checkpoint).expanduser().resolve(), **whole}
 
 
 def teach(args: argparse.Namespace, work: Path, seed: int) -> Path:

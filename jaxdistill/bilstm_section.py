@@ -10,7 +10,9 @@ from jaxdistill.errors import UserError
 if TYPE_CHECKING:
     from jaxdistill.sections import Config
 
-VIEWS = ("wordpieces", "words", "jieba", "characters")
+VIEWS = ("wordpieces", "words", "spaces", "jieba", "characters")
+TOKENIZER = "tokenizer"
+"""As config's `vocabulary`: all of a tokenizer's word pieces."""
 METHODS = ("finetune", "kd")
 """The others match layers or attention, which a BiLSTM has not."""
 CHOICES = {
@@ -30,16 +32,17 @@ class BiLstmConfig:
 
     view: str
     """What a word is: one of the teacher's "wordpieces"; "words" between spaces and marks (each
-    Chinese character is one); "jieba", Chinese words; "characters". See data/splitters.py."""
+    Chinese character is one); what stands between "spaces"; "jieba", Chinese words; "characters".
+    See data/splitters.py."""
     lower: bool
     """Whether texts are lower-cased first. Word pieces are as their tokenizer has them."""
     vocabulary: str
-    """A file with one word a line, of which those stay that the train texts have; empty: all that
-    they have."""
+    """A file with one word a line, of which those stay that the texts to train on have; empty: all
+    that these have; "tokenizer": all word pieces that the tokenizer knows, whatever they have."""
     vocabulary_size: int
-    """The most words, by their frequency in the train texts; 0: no limit."""
+    """The most words, by their frequency in the texts to train on; 0: no limit."""
     min_count: int
-    """How often a word must occur in the train texts."""
+    """How often a word must occur in the texts to train on."""
     max_words: int
     """Words of a text that are read; the rest of it is cut."""
     vectors: str
@@ -104,6 +107,11 @@ def check_bilstm(config: Config) -> None:
         f"vectors is {about.vectors}, and this recipe has no teacher's run to ask": (
             about.vectors in ("teacher", "pretrained")
             and (config.teacher is None or not config.teacher.run)
+        ),
+        f"vocabulary is tokenizer, which knows word pieces and all of them: view is {about.view}, "
+        f"vocabulary_size {about.vocabulary_size} and min_count {about.min_count}": (
+            about.vocabulary == TOKENIZER
+            and (about.view != "wordpieces" or about.vocabulary_size > 0 or about.min_count > 1)
         ),
         "vectors is empty: name where word vectors start, such as random": not about.vectors,
         f"the method is {config.method['name']}, and a BiLSTM has neither layers nor attention "

@@ -10,13 +10,13 @@ import jax
 import numpy as np
 from tokenizers import Tokenizer
 
-from jaxdistill.bilstm_section import BiLstmConfig
+from jaxdistill.bilstm_section import TOKENIZER, BiLstmConfig
 from jaxdistill.data.splitters import Splitter
 from jaxdistill.data.tasks import Task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.vectorfiles import ENDINGS, PACKED
 from jaxdistill.data.vectors import derive, load_vectors
-from jaxdistill.data.views import OWN, View, build_vocabulary, read_view, write_view
+from jaxdistill.data.views import OWN, View, build_vocabulary, every_piece, read_view, write_view
 from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder
 from jaxdistill.models.bilstm import VECTOR_STD, BiLstm, BiLstmShape, initial_bilstm
@@ -33,7 +33,7 @@ class Material(NamedTuple):
     task: Task
     teacher: Run | None
     texts: Sequence[Sequence[str]]
-    """Of the train split, one list of N strings or two."""
+    """To train on, one list of N strings or two."""
     folder: Path
     """The run's, where the vocabulary is kept."""
     notice: Notice
@@ -60,7 +60,7 @@ class _WordTable(NamedTuple):
 
 
 def start_bilstm(about: BiLstmConfig, key: jax.Array, material: Material) -> BiLstmStart:
-    """A new BiLSTM with the vocabulary of the train texts and the vectors that the section names.
+    """A new BiLSTM with the vocabulary and the vectors that the section names.
 
     Args:
       key: draws the parameters, words without a vector among them.
@@ -95,7 +95,7 @@ def start_bilstm(about: BiLstmConfig, key: jax.Array, material: Material) -> BiL
 
 
 def _view(about: BiLstmConfig, tokenizer: Path | None, material: Material) -> View:
-    """How the run reads texts: as it began, or built from the train texts and written down."""
+    """How the run reads texts: as it began, or as the section says, written down."""
     folder = material.folder / WORDS
     pieces = None
     if about.view == "wordpieces":
@@ -109,14 +109,18 @@ def _view(about: BiLstmConfig, tokenizer: Path | None, material: Material) -> Vi
     if (folder / "view.json").is_file():
         return read_view(folder, pieces)
     splitter = Splitter(about.view, about.lower, pieces)
-    vocabulary = build_vocabulary(
-        material.texts,
-        splitter,
-        size=about.vocabulary_size,
-        least=about.min_count,
-        given=Path(about.vocabulary).expanduser() if about.vocabulary else None,
-        poll=material.poll,
-    )
+    if about.vocabulary == TOKENIZER:
+        assert pieces is not None, "checked() saw to it"
+        vocabulary = every_piece(pieces)
+    else:
+        vocabulary = build_vocabulary(
+            material.texts,
+            splitter,
+            size=about.vocabulary_size,
+            least=about.min_count,
+            given=Path(about.vocabulary).expanduser() if about.vocabulary else None,
+            poll=material.poll,
+        )
     view = View(splitter, about.max_words, vocabulary)
     write_view(folder, view)
     return view

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jaxdistill import processes
 from jaxdistill.augmentation import AugmentConfig, check_confidence
-from jaxdistill.bilstm_section import BiLstmConfig
+from jaxdistill.bilstm_section import TOKENIZER, BiLstmConfig
 from jaxdistill.bilstm_start import names_file
 from jaxdistill.data.augment.words import load_jieba
 from jaxdistill.data.rows import read_rows
@@ -40,7 +40,7 @@ def foresee(config: Config, task: Task) -> None:
 def _words_of(about: BiLstmConfig, where: str) -> None:
     if about.view != "wordpieces":
         split([""], Splitter(about.view, about.lower), lambda: None)  # loads what it needs
-    if about.vocabulary:
+    if about.vocabulary not in ("", TOKENIZER):
         _there(about.vocabulary, f"{where}.vocabulary")
     if names_file(about.vectors):
         _there(about.vectors, f"{where}.vectors")

@@ -20,10 +20,12 @@ from jaxdistill.data.views import (
     View,
     Words,
     build_vocabulary,
+    every_piece,
     read_view,
     read_words,
     write_view,
 )
+from jaxdistill.data.vocabulary import write_tokenizer
 from jaxdistill.errors import UserError
 
 
@@ -43,6 +45,11 @@ def test_words_by_hand():
     assert cut("It's", "words", lower=False) == ["It", "'", "s"]
     assert cut("买 iPhone", "words") == ["买", "iphone"]
     assert cut("a[MASK] b [MASK]", "words") == ["a", "[MASK]", "b", "[MASK]"]
+
+
+def test_spaces_by_hand():
+    assert cut("does n't  Work ,\u3000no", "spaces") == ["does", "n't", "work", ",", "no"]
+    assert cut("a[MASK] B", "spaces", lower=False) == ["a", "[MASK]", "B"]
 
 
 def test_characters_by_hand():
@@ -89,6 +96,12 @@ def test_a_vocabulary_is_by_frequency_and_then_by_name(tmp_path):
     listed.write_text("zzz\n")
     with pytest.raises(UserError, match=f"none of these is in {listed}"):
         vocabulary(given=listed)
+
+
+def test_a_tokenizers_vocabulary_has_every_piece_that_a_text_may_have(tmp_path):
+    pieces = ["[PAD]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "b", "a", "##c"]
+    write_tokenizer(tmp_path, pieces)
+    assert every_piece(load_tokenizer(tmp_path)) == (*OWN, "b", "a", "##c")
 
 
 def test_numbers_by_hand_and_what_is_told():

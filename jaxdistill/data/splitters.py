@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 from jaxdistill.errors import UserError
 
-KINDS = ("wordpieces", "words", "jieba", "characters")
+KINDS = ("wordpieces", "words", "spaces", "jieba", "characters")
 MASKED = "[MASK]"
 """What stands in a text for a word that is hidden; augmentation writes it."""
 _CHUNK = 5_000
@@ -25,8 +25,9 @@ class Splitter(NamedTuple):
 
     kind: str
     """wordpieces, those of a BERT's tokenizer; words, as that tokenizer finds them before it cuts
-    them into pieces (each Chinese character, each punctuation mark is one); jieba, Chinese words;
-    characters, white space being one of them."""
+    them into pieces (each Chinese character, each punctuation mark is one); spaces, what stands
+    between white space, as GLUE's texts and GloVe's words were cut before ("does", "n't"); jieba,
+    Chinese words; characters, white space being one of them."""
     lower: bool
     """Whether texts are lower-cased first (words: accents stripped as well); word pieces are as
     their tokenizer has them."""
@@ -92,6 +93,13 @@ def _words(lower: bool) -> Callable[[str], list[str]]:
     return cut
 
 
+def _spaces(lower: bool) -> Callable[[str], list[str]]:
+    def cut(text: str) -> list[str]:
+        return (text.lower() if lower else text).split()
+
+    return cut
+
+
 def _characters(lower: bool) -> Callable[[str], list[str]]:
     def cut(text: str) -> list[str]:
         return list(re.sub(r"\s+", " ", text.lower() if lower else text))
@@ -120,6 +128,7 @@ def _jieba(lower: bool) -> Callable[[str], list[str]]:
 
 _CUTTERS: dict[str, Callable[[bool], Callable[[str], list[str]]]] = {
     "words": _words,
+    "spaces": _spaces,
     "jieba": _jieba,
     "characters": _characters,
 }

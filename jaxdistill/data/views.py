@@ -1,12 +1,14 @@
 """What a BiLSTM reads of a text: words of one kind or another, numbered by a vocabulary of its own.
 
-Vocabularies come from the train texts alone. The numbers 0, 1 and 2 are padding, unknown words and
-hidden ones ("[MASK]" in a text); padding stands for nothing else.
+Vocabularies come from the texts to train on or are a tokenizer's, never from what judges. The
+numbers 0, 1 and 2 are padding, unknown words and hidden ones ("[MASK]" in a text); padding stands
+for nothing else.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -25,6 +27,8 @@ OWN = ("[PAD]", "[UNK]", MASKED)
 PADDING, UNKNOWN = 0, 1
 _NO_WORDS = (*OWN, "[CLS]", "[SEP]")
 """What a tokenizer may have in its vocabulary that stands for no text."""
+_UNUSED = re.compile(r"\[unused\d+\]")
+"""And the places that BERT's vocabularies keep free."""
 
 
 class Words(NamedTuple):
@@ -61,7 +65,7 @@ def build_vocabulary(
     """A vocabulary: OWN, then words of the texts.
 
     Args:
-      texts: of the train split, one list of N strings or two.
+      texts: to train on, one list of N strings or two.
       size: most words besides OWN, the most frequent ones (of those given); 0: no limit.
       least: how often a word must occur.
       given: a list of words, one a line; of these, those that occur, in the list's order. None: all
@@ -95,6 +99,13 @@ def build_vocabulary(
             + ". Lower min_count, or take another view or vocabulary."
         )
     return (*OWN, *words)
+
+
+def every_piece(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """A vocabulary: OWN, then the pieces that a tokenizer may cut a text into, by their number."""
+    pieces = tokenizer.get_vocab()
+    words = (w for w in pieces if w not in _NO_WORDS and not _UNUSED.fullmatch(w))
+    return (*OWN, *sorted(words, key=pieces.__getitem__))
 
 
 def read_words(
