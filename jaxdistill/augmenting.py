@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jaxdistill import processes
 from jaxdistill.augmentation import AugmentConfig, check_confidence
-from jaxdistill.data.augment.added import Added, assemble, keep, read_own
+from jaxdistill.data.augment.added import Added, assemble, judged, keep
 from jaxdistill.data.augment.made import CHUNK, Chunks, Copy, Report, make
 from jaxdistill.data.augment.words import load_jieba
 from jaxdistill.data.tables import Examples
@@ -34,14 +34,18 @@ SAMPLE = 200
 
 
 def augment(
-    about: AugmentConfig, splits: Mapping[str, Examples], room: Room
+    about: AugmentConfig,
+    splits: Mapping[str, Examples],
+    own: Sequence[tuple[int, tuple[str, ...]]],
+    room: Room,
 ) -> tuple[Examples, dict[str, int]]:
     """The train rows with those that are added, and the counts of both.
 
     Args:
       splits: "train", and those to judge by, of which no text is added.
+      own: what read_own found in about.text, if that is given.
 
-    Raises UserError where a text, model or vectors cannot be read, the teacher cannot judge, or a
+    Raises UserError where a model or vectors cannot be read, the teacher cannot judge, or a
     run that is gone on with began with other rows; and whatever room.poll raises.
     """
     check_confidence(about, room.task)
@@ -51,15 +55,13 @@ def augment(
     if about.name != "text":
         maker = make_maker(about, train, room)
         made, per_row = _make(about, train, maker, room), maker.work.per_row(len(train.texts))
-    own = read_own(room.task, Path(about.text).expanduser(), room.log.notice) if about.text else []
-    judged = [rows.texts for split, rows in splits.items() if split != "train"]
     added = assemble(
         train,
         own,
         made,
         per_row=per_row,
         labels=about.labels,
-        others=[texts for columns in judged for texts in zip(*columns, strict=True)],
+        others=judged(splits),
     )
     if about.confidence:
         first = added.counts["original"]

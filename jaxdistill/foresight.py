@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 
 from jaxdistill import processes
 from jaxdistill.augmentation import AugmentConfig, check_confidence
 from jaxdistill.bilstm_section import TOKENIZER, BiLstmConfig
 from jaxdistill.bilstm_start import names_file
+from jaxdistill.data.augment.added import read_own
 from jaxdistill.data.augment.words import load_jieba
-from jaxdistill.data.rows import read_rows
 from jaxdistill.data.splitters import Splitter, split
 from jaxdistill.data.tasks import Task
 from jaxdistill.data.vectors import check_width, width_of
@@ -55,7 +54,7 @@ def _added_by(about: AugmentConfig, task: Task) -> None:
     if about.name == "tinybert" and about.vectors and about.vectors != "teacher":
         _there(about.vectors, "config.augment.vectors")
     if about.text:
-        list(islice(read_rows(task, Path(about.text).expanduser(), (), _hush), 1))
+        read_own(task, Path(about.text).expanduser(), _hush)
 
 
 def _there(name: str, key: str) -> None:

@@ -22,6 +22,7 @@ from jaxdistill import mirror, processes
 from jaxdistill.augmenting import augment
 from jaxdistill.bench import Bench, material, of_tokens, train_table
 from jaxdistill.bilstm_section import BiLstmConfig
+from jaxdistill.data.augment.added import read_own, with_own
 from jaxdistill.data.tasks import known_task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.views import write_view
@@ -93,7 +94,9 @@ def ensure_run(config: Config) -> dict[str, Any]:
         check_widths(method, config.data.buckets)
         teaching = gather(config, task, taught_by, splits["train"], log)
         teacher = teaching.teacher
-        texts = splits["train"].texts
+        mine = config.augment.text if config.augment else None
+        own = read_own(task, Path(mine).expanduser(), log.notice) if mine else []
+        texts = with_own(splits, own)
         start = make_start(config, task, teacher, texts, folder, log.notice, poll)
         _same_everywhere(folder, start)
         twin = make_twin(config, task, teacher, start, log.notice) if config.baseline else None
@@ -112,7 +115,7 @@ def ensure_run(config: Config) -> dict[str, Any]:
         more: dict[str, Any] = {}
         if config.augment:
             room = Room(folder, task, teacher, tokenizer, mesh, log, signals.poll)
-            rows, more["augment"] = augment(config.augment, splits, room)
+            rows, more["augment"] = augment(config.augment, splits, own, room)
             splits = {**splits, "augmented": rows}
         tables = {
             split: make_split(

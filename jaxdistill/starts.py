@@ -66,7 +66,8 @@ def make_start(
 
     Args:
       teacher: what a student is cut from, and whose tokenizer a new one reads.
-      texts: of the train split; a new model without teacher builds its vocabulary from them.
+      texts: to train on, without what is made of them; a new model without teacher, and a BiLSTM,
+        build their vocabularies from them.
       folder: the run's, where such a vocabulary is written.
       poll: called while a BiLSTM's words are looked for; it may raise to stop.
     """

@@ -15,7 +15,7 @@ from test_augment_tang import tang
 from test_augment_words import ANY
 
 from jaxdistill.config import from_command_line
-from jaxdistill.data.augment.added import MADE, TEXT, assemble, keep, read_own
+from jaxdistill.data.augment.added import MADE, TEXT, assemble, keep, read_own, with_own
 from jaxdistill.data.augment.made import Chunks, Copy, Report, Work, make
 from jaxdistill.data.augment.words import normal
 from jaxdistill.data.augment.workers import mapped
@@ -217,6 +217,15 @@ def test_rows_by_hand(labels, theirs):
     assert kept.examples.labels.tolist() == [1, 0, -1, theirs[0]]
     assert kept.source.tolist() == [5, 2, TEXT + 7, 5]
     assert kept.counts == {"original": 2, "text": 1, "made": 1, "repeated": 5, "unsure": 2}
+
+
+def test_texts_to_train_on_are_those_of_ones_own_too_and_none_that_judges():
+    dev = Examples(np.zeros(2, np.int32), (["also mine", "Of dev"],), np.zeros(2, np.int32))
+    own = [*OWN, (9, ("of  dev",)), (11, ("MY own",)), (12, ("more",))]
+    assert with_own({"train": TRAIN, "dev": dev}, own) == (
+        ["a good film", "A film", "my own", "more"],
+    )
+    assert with_own({"train": TRAIN, "dev": dev}, []) == TRAIN.texts
 
 
 def test_a_regression_has_no_number_without_a_label():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,6 +92,28 @@ def assemble(
     }
     whole = np.concatenate([train.row, np.array(source, np.int32)[chosen]]).astype(np.int32)
     return Added(examples, whole, counts)
+
+
+def judged(splits: Mapping[str, Examples]) -> list[tuple[str, ...]]:
+    """The texts of every split but "train", which may not be trained on."""
+    tables = (rows.texts for split, rows in splits.items() if split != "train")
+    return [texts for columns in tables for texts in zip(*columns, strict=True)]
+
+
+def with_own(
+    splits: Mapping[str, Examples], own: Sequence[tuple[int, tuple[str, ...]]]
+) -> tuple[list[str], ...]:
+    """The texts of "train", then those of one's own that say something new, as Examples has them.
+
+    What is made of them is not among these.
+    """
+    texts = [texts for _, texts in own]
+    train = splits["train"].texts
+    before = [*judged(splits), *zip(*train, strict=True)] if own else []
+    new = np.flatnonzero(_first(before, texts))
+    return tuple(
+        [*column, *(texts[at][number] for at in new)] for number, column in enumerate(train)
+    )
 
 
 def read_own(task: Task, path: Path, notice: Notice) -> list[tuple[int, tuple[str, ...]]]:
