@@ -82,6 +82,12 @@ class AugmentConfig:
     """tinybert: rows of that file that are read, the first ones; 0: all."""
 
 
+def asks_jieba(about: AugmentConfig) -> bool:
+    """Whether what is made depends on the package jieba."""
+    tags = about.name == "tang" and about.p_pos > 0 and about.tagger == "jieba"
+    return about.name != "text" and (about.words == "jieba" or tags)
+
+
 COPIES = {"cola": 30, "mnli": 10, "mrpc": 30, "qqp": 10, "rte": 30, "stsb": 30}
 """By task, where it is not 20. Source: TinyBERT's data_augmentation.py; Tang et al. have 20 for
 SST-2 and 10 for MNLI and QQP."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdistill import processes
-from jaxdistill.augmentation import AugmentConfig, check_confidence
+from jaxdistill.augmentation import AugmentConfig, asks_jieba, check_confidence
 from jaxdistill.data.augment.added import Added, assemble, judged, keep
 from jaxdistill.data.augment.made import CHUNK, Chunks, Copy, Report, make
 from jaxdistill.data.augment.words import load_jieba
@@ -93,7 +93,7 @@ def _make(about: AugmentConfig, train: Examples, maker: Maker, room: Room) -> li
         "text": _digest(train),
         **maker.identity,
     }
-    if "jieba" in (about.words, about.tagger):
+    if asks_jieba(about):
         identity["jieba"] = load_jieba().__version__
     key = hashlib.sha256(canonical_json(identity).encode()).hexdigest()
     chunks = Chunks(cache_folder() / "augmented" / key)

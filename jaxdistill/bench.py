@@ -13,6 +13,7 @@ from jaxdistill.data.stream import Stream
 from jaxdistill.data.tasks import Task
 from jaxdistill.log import RunLog
 from jaxdistill.manifest import parameters_sha256
+from jaxdistill.models.build import computed_in
 from jaxdistill.preemption import Signals
 from jaxdistill.runs import Run
 from jaxdistill.scoring import Forward, predict, throughput
@@ -80,7 +81,7 @@ def size_and_speed(bench: Bench, forward: Forward, run: Run) -> dict[str, Any]:
         "parameters": {"total": total, "without_embeddings": total - embedded},
         "parameters_sha256": parameters_sha256(run.params),
         "bytes": 4 * total,
-        "precision": run.model.precision,
+        "precision": computed_in(run.model),
         "examples_per_second": throughput(
             forward, run.params, bench.tables["dev"], buckets=buckets, mesh=bench.mesh
         ),

@@ -142,11 +142,14 @@ def _vectors(
     if table is not None:
         tokenizer = load_tokenizer(table.tokenizer)
         rows = _rows(words[1:], view, tokenizer, table)
+        unknown = [tokenizer.get_vocab()["[UNK]"]]
+        lacking = sum(each == unknown for each in rows[1:])  # [UNK] itself is none of these
         section = material.config.start_key
         found[1:] = derive(table.rows, rows, about.width, VECTOR_STD, table.name, section)
         material.notice(
             f"word vectors of {table.name}: its {table.rows.shape[1]} numbers reduced to "
-            f"{about.width}, for all of {len(words) - 1:,} words"
+            f"{about.width}, for {len(words) - 1 - lacking:,} of {len(words) - 1:,} words"
+            + ("; the others have that of [UNK]" if lacking else "")
         )
     elif about.vectors != "random":
         given = load_vectors(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jaxdistill import processes
-from jaxdistill.augmentation import AugmentConfig, check_confidence
+from jaxdistill.augmentation import AugmentConfig, asks_jieba, check_confidence
 from jaxdistill.bilstm_section import TOKENIZER, BiLstmConfig
 from jaxdistill.bilstm_start import names_file
 from jaxdistill.data.augment.added import read_own
@@ -14,13 +14,19 @@ from jaxdistill.data.splitters import Splitter, split
 from jaxdistill.data.tasks import Task
 from jaxdistill.data.vectors import check_width, width_of
 from jaxdistill.errors import UserError
+from jaxdistill.inputs import read_splits
+from jaxdistill.origins import KEYWORDS
 from jaxdistill.own_section import check_many, settled
-from jaxdistill.sections import Config
+from jaxdistill.sections import Config, ModelConfig
+from jaxdistill.teachers import LOOKS_LIKE_A_RUN, one_answer, same_answer
 
 
-def foresee(config: Config, task: Task) -> None:
+def foresee(config: Config, task: Task, recipe: Config) -> None:
     """Raises UserError for what the run would refuse after its teacher was trained. Collective:
     process 0 looks.
+
+    Args:
+      recipe: of that teacher.
 
     What is right it leaves alone: everything is read again, and told, when its time comes.
     """
@@ -29,14 +35,41 @@ def foresee(config: Config, task: Task) -> None:
         known = settled(task, config.data, _hush)
         check_many(config, known)
         if isinstance(config.start, BiLstmConfig):
-            _words_of(config.start, config.start_key)
+            _words_of(config.start, config.start_key, recipe)
+        else:
+            _source(config.start.source, f"{config.start_key}.source")
+        _beside(config)
+        if known.own and config.teacher and config.teacher.margin >= 0:
+            dev = read_splits(known, config.data, _hush)["dev"]
+            if same_answer(dev.labels):
+                raise UserError(one_answer("dev"))
         if config.augment and config.augment.name != "none":
             _added_by(config.augment, known)
 
     processes.led(look)
 
 
-def _words_of(about: BiLstmConfig, where: str) -> None:
+def _beside(config: Config) -> None:
+    """What teaches beside the teacher's run."""
+    about = config.teacher
+    if about and about.logits:
+        _there(about.logits, "config.teacher.logits")
+    for name in about.others if about else ():
+        if not (Path(name).expanduser() / "report.json").is_file():
+            raise UserError(
+                f"config.teacher.others names {name}, which holds no finished run (looked for "
+                f"{Path(name).absolute() / 'report.json'}). Train it first, or leave it out."
+            )
+
+
+def _source(name: str, key: str) -> None:
+    """A folder that something starts from; names that may be of the hub are left alone."""
+    path = Path(name.rpartition(":")[0] or name).expanduser()
+    if name not in KEYWORDS and name.startswith(LOOKS_LIKE_A_RUN) and not path.is_dir():
+        raise UserError(f"{key}={name} is no folder (looked for {path.absolute()}).")
+
+
+def _words_of(about: BiLstmConfig, where: str, recipe: Config) -> None:
     if about.view != "wordpieces":
         split([""], Splitter(about.view, about.lower), lambda: None)  # loads what it needs
     if about.vocabulary not in ("", TOKENIZER):
@@ -45,12 +78,31 @@ def _words_of(about: BiLstmConfig, where: str) -> None:
         _there(about.vectors, f"{where}.vectors")
         path = Path(about.vectors).expanduser()
         check_width(path, width_of(path), about.width, where)
+        return
+    _source(about.vectors, f"{where}.vectors")
+    start = recipe.model
+    if not isinstance(start, ModelConfig) or start.source != "random":
+        return
+    if about.vectors == "pretrained":
+        raise UserError(
+            f"{where}.vectors is pretrained, and the teacher begins with drawn ones "
+            f"(config.teacher.recipe.model.source=random). Set {where}.vectors=teacher for its "
+            f"own, or random, or name a file or a BERT."
+        )
+    if about.vectors == "teacher" and start.width and start.width < about.width:
+        raise UserError(
+            f"{where}.width is {about.width}, and the teacher's word vectors will have "
+            f"{start.width} numbers: they can be made narrower and not wider. Set {where}.width "
+            f"to at most that, or take vectors of another source."
+        )
 
 
 def _added_by(about: AugmentConfig, task: Task) -> None:
     check_confidence(about, task)
-    if about.name != "text" and "jieba" in (about.words, about.tagger):
+    if asks_jieba(about):
         load_jieba()
+    if about.name == "tinybert" and about.model:
+        _source(about.model, "config.augment.model")
     if about.name == "tinybert" and about.vectors and about.vectors != "teacher":
         _there(about.vectors, "config.augment.vectors")
     if about.text:

@@ -56,8 +56,9 @@ def distil(bench: Bench, method: Method, poll: Callable[[], None]) -> dict[str, 
     corpus = open_corpus(_named(config), cache_folder() / "corpora", log.notice)
     teacher = open_encoder(config, task, folder, log.notice)
     start = make_start(config, task, teacher, (), folder, log.notice, poll)
+    shapes = (start.shape, teacher.model.shape)
     stages = make_stages(
-        method, config.stages, start, teacher, partial(settle, folder, start.shape, log.notice)
+        method, config.stages, start, teacher, partial(settle, folder, shapes, log.notice)
     )
     assert start.tokenizer is not None, "a BERT has one"
     copy_tokenizer(start.tokenizer, folder)

@@ -38,7 +38,7 @@ from jaxdistill.models.build import in_words
 from jaxdistill.origins import at_hand
 from jaxdistill.own_section import check_many, settled
 from jaxdistill.planning import check_steps, check_widths, make_method, make_stages
-from jaxdistill.precisions import settle
+from jaxdistill.precisions import settle, tell_lstm
 from jaxdistill.preemption import Signals
 from jaxdistill.preparing import begin, same_config, started
 from jaxdistill.pretraining import check_words, with_vocabulary
@@ -100,7 +100,9 @@ def ensure_run(config: Config) -> dict[str, Any]:
         start = make_start(config, task, teacher, texts, folder, log.notice, poll)
         _same_everywhere(folder, start)
         twin = make_twin(config, task, teacher, start, log.notice) if config.baseline else None
-        precision_of = partial(settle, folder, start.shape, log.notice)
+        shapes = (start.shape, *([teacher.model.shape] if teacher else []))
+        precision_of = partial(settle, folder, shapes, log.notice)
+        tell_lstm(folder, start.shape, log.notice)
         method = with_vocabulary(method, start)
         stages = make_stages(method, config.stages, start, teacher, precision_of)
         check_needs(stages, config.teacher)
@@ -153,7 +155,7 @@ def _ensure_teacher(config: Config) -> Path | None:
         return None
     recipe, folder = teacher_config(config)
     if recipe is not None:
-        foresee(config, known_task(config.task))
+        foresee(config, known_task(config.task), recipe)
         adopted = recipe.method["name"] == "score" and processes.lead()
         weights = weights_of(config.teacher.run) if adopted else {}
         ensure_run(recipe)
@@ -222,7 +224,7 @@ def _train_alone(bench: Bench, start: Start, said: str) -> dict[str, Any]:
         if start.view:
             write_view(folder / WORDS, start.view)
         method = Finetune()
-        precision_of = partial(settle, bench.folder, start.shape, bench.log.notice)
+        precision_of = partial(settle, bench.folder, (start.shape,), bench.log.notice)
         plans = {"finetune": bench.config.alone}
         stages = make_stages(method, plans, start, None, precision_of)
         with _log(folder) as log:

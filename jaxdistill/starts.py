@@ -182,7 +182,7 @@ def make_twin(
     checkpoint that the teacher's own training started from, where there is one.
     """
     if isinstance(config.start, BiLstmConfig):
-        free = config.start.vectors != "teacher"
+        free = not _of_teacher(config.start.vectors, teacher)
         said = "as the student, with the same word vectors" + (
             "" if free else ", which are the fine-tuned teacher's, so it is not free of it"
         )
@@ -212,6 +212,13 @@ def make_twin(
     notice(f"the student alone starts {said}")
     cut = _cut(before, where, whole)
     return start._replace(params=cut.params), said
+
+
+def _of_teacher(vectors: str, teacher: Run | None) -> bool:
+    """Whether a BiLSTM's word vectors are the fine-tuned teacher's, by keyword or by name."""
+    named = Path(vectors.rpartition(":")[0] or vectors).expanduser().absolute()
+    same = teacher is not None and named == teacher.folder.absolute()
+    return vectors == "teacher" or same
 
 
 def _uncut(

@@ -248,11 +248,14 @@ def gate(
       labels: [N] of the split, class numbers or targets; or [N, C] of 0 and 1.
       margin: see TeacherConfig; where a guess leaves less than twice that, half of what it leaves.
     """
+    if same_answer(labels) and margin >= 0:
+        raise UserError(one_answer(split))
     if labels.dtype.kind == "f":
-        if not metrics["pearson"] > 0:
+        if not metrics["pearson"] > min(margin, 0):
             raise UserError(
                 f"The teacher {name} has a Pearson correlation of {metrics['pearson']:.4f} with "
                 f"{split}'s targets: there is nothing to learn from it. {remedy}"
+                f"{_nevertheless(metrics['pearson'])}"
             )
         return
     if labels.ndim == 2:
@@ -275,6 +278,21 @@ def gate(
             f"for {margin:g} more. A student would learn a guess. {remedy}"
             f"{_nevertheless(metrics['accuracy'])}"
         )
+
+
+def one_answer(split: str) -> str:
+    """What is said of rows by which no teacher can be told from a guess."""
+    return (
+        f"All rows of {split} have the same label: nothing can be seen there to be better than a "
+        f"guess, and no checkpoint to be better than another. Give rows of every label in "
+        f"config.data.{split}, or to learn from the teacher nevertheless, set "
+        f"config.teacher.margin=-1."
+    )
+
+
+def same_answer(labels: np.ndarray) -> bool:
+    """Whether all rows [N] or [N, C] have the same label, number or labels."""
+    return bool((labels == labels[:1]).all())
 
 
 def _nevertheless(value: float) -> str:

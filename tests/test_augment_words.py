@@ -124,6 +124,11 @@ def test_words_between_the_same_words_are_of_one_class(monkeypatch):
     assert tagger(["FILM", "once", "never"]) == [tagger(["film"])[0], None, None]
 
 
-@pytest.mark.parametrize("texts", [[], [[]], [["one"]], [["a", "a"], ["a", "a"]]])
-def test_few_texts_have_few_classes(texts):
-    assert Induced(texts)(["b"]) == [None]
+@pytest.mark.parametrize(
+    ("texts", "number"),
+    [([], {}), ([[]], {}), ([["one"]], {}), ([["a", "a"], ["a", "a"]], {"a": 0})],
+)
+def test_few_texts_have_few_classes(texts, number):
+    tagger = Induced(texts)
+    assert tagger.number == number
+    assert tagger(["b"]) == [None]

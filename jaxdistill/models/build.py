@@ -40,11 +40,14 @@ def build(name: str, shape: Mapping[str, Any], precision: str, *, scores: bool =
     described = MODELS[name][0](**shape)
     on_cpu = jax.default_backend() == "cpu"
     if isinstance(described, BiLstmShape):
-        s = described
-        fused = fused_lstm_runs(s.width * s.channels, s.hidden, s.directions)
-        return BiLstm(s, precision, together=not on_cpu, fused=fused)
+        return BiLstm(described, precision, together=not on_cpu, fused=fused_lstm(described))
     fused = not scores and fused_runs(described.width // described.heads, precision)
     return Bert(described, precision, unroll=on_cpu, fused=fused)
+
+
+def fused_lstm(shape: BiLstmShape) -> bool:
+    """Whether this machine computes such an LSTM by cuDNN's call."""
+    return fused_lstm_runs(shape.width * shape.channels, shape.hidden, shape.directions)
 
 
 def name_of(shape: Shape) -> str:
@@ -55,6 +58,12 @@ def name_of(shape: Shape) -> str:
 def describe(model: Model) -> tuple[str, dict[str, Any]]:
     """Name and shape as plain data; the inverse of build but for the precision."""
     return name_of(model.shape), dataclasses.asdict(model.shape)
+
+
+def computed_in(model: Model) -> str:
+    """The numbers of a model's products, for people."""
+    by_cudnn = isinstance(model, BiLstm) and model.fused
+    return "float32 by cuDNN" if by_cudnn else model.precision
 
 
 def in_words(shape: Shape) -> str:
