@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
     from jaxdistill import mirror, processes
     from jaxdistill.data.readers import print_notice, read_file, read_split
     from jaxdistill.files import strict
-    from jaxdistill.inputs import digest, make_split
+    from jaxdistill.inputs import digest, make_split, rows_changed
     from jaxdistill.runs import open_run
     from jaxdistill.scoring import make_forward, predict, score
     from jaxdistill.sharding import own_mesh, place
@@ -34,10 +34,15 @@ def main(argv: list[str]) -> None:
     about = run.description
     task = run.task
     data = about.data_folder if args.folder is None else args.folder
-    if args.data is None:
-        examples = read_split(task, args.split, data, notice)
-    else:
+    if args.data is not None:
         examples = read_file(task, args.data, notice)
+    else:
+        examples = read_split(task, args.split, data, notice)
+        if args.split != "train" and rows_changed(folder, args.split, examples):
+            notice(
+                f"the {args.split} rows are not those that {folder} was trained with: the run may "
+                f"have learnt from some of them"
+            )
     processes.same(
         "The rows to score (their SHA-256)", digest(examples), "Give every machine the same file."
     )

@@ -132,6 +132,13 @@ def same_data(folder: Path, splits: Mapping[str, Examples]) -> None:
         )
 
 
+def rows_changed(folder: Path, split: str, examples: Examples) -> bool:
+    """Whether a run was made with other rows of a split; False where that is not known."""
+    path = folder / "data.json"
+    known = read_json(path) if path.is_file() else {}
+    return split in known and known[split]["sha256"] != digest(examples)
+
+
 def digest(examples: Examples) -> str:
     """The SHA-256 of texts, row numbers and labels."""
     total = hashlib.sha256()

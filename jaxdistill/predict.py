@@ -104,7 +104,9 @@ def parse(words: list[str]) -> argparse.Namespace:
     given = {name for name in ("input", "output") if getattr(args, name) != "-"}
     given |= {name for name in ("text", "text_pair", "folder") if getattr(args, name) is not None}
     if args.glue is not None and given - {"folder"}:
-        parser.error(f"--glue reads the task's own test rows: leave --{min(given)} out")
+        parser.error(
+            f"--glue reads the task's own test rows: leave --{min(given - {'folder'})} out"
+        )
     if args.glue is None and "folder" in given:
         parser.error("--folder goes with --glue; texts are given with --input")
     if args.input == "-" and given & {"text", "text_pair"}:

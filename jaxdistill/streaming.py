@@ -139,7 +139,7 @@ def stream(
             path = Path(source).expanduser()
             check_input(path)
             remedy = "Give every machine the same file in --input."
-            processes.same("The input (its SHA-256)", sha256_file(path), remedy)
+            processes.same("The input (its SHA-256)", _sha256(path), remedy)
             total = sum(1 for _ in read_rows(task, path, columns, notice))
             blocks = blocked(read_rows(task, path, columns, _pass))
             if target != "-" and processes.lead():
@@ -223,6 +223,13 @@ def open_output(target: str) -> Iterator[Callable[[bytes], None]]:
         raise
     except OSError as error:
         raise UserError(f"{target} cannot be written: {error.strerror or error}.") from error
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
 def _one_file(source: str, target: str) -> bool:

@@ -308,9 +308,17 @@ def test_the_gate_by_hand():
         with pytest.raises(UserError) as error:
             gate({"accuracy": value}, labels, 0.02, "t")
         assert ("margin=-1" in str(error.value)) == hint
-    with pytest.raises(UserError) as error:  # whose gate reads no margin
+    with pytest.raises(UserError, match="Pearson.*-0.1000.*margin=-1"):
         gate({"pearson": -0.1}, np.array([0.5, 1.0]), 0.02, "t")
-    assert "margin" not in str(error.value)
+    gate({"pearson": -0.1}, np.array([0.5, 1.0]), -1.0, "t")
+    for metrics, same in (
+        ({"accuracy": 1.0}, labels[:3]),
+        ({"pearson": 0.0}, np.array([0.5, 0.5])),
+        ({"micro_f1": 1.0}, np.array([[1, 0], [1, 0]])),
+    ):
+        with pytest.raises(UserError, match="All rows of dev have the same label"):
+            gate(metrics, same, 0.02, "t")
+        gate(metrics, same, -1.0, "t")
     gate({"accuracy": 0.1}, labels, -1.0, "t")
     rare = np.array([0] * 99 + [1])  # 0.02 more than 0.99 nobody can have
     gate({"accuracy": 1.0}, rare, 0.02, "t")

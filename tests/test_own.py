@@ -141,7 +141,7 @@ def test_a_parquet_of_a_published_task(tmp_path):
         (["1", "0", "-1"], "classes", ("-1", "0", "1")),
         (["0.5", "1", "3.25"], "number", ()),
         ([str(2 * n) for n in range(40)], "number", ()),
-        ([str(n) for n in (*range(40), 60)], "number", ()),
+        ([str(n) for n in (*range(40), 80)], "number", ()),
         (["a|b", "", "b"], "many", ("a", "b")),
         (['["a", "b"]', "[]", '["c"]'], "many", ("a", "b", "c")),
         (["[spam]", "ham"], "classes", ("[spam]", "ham")),
@@ -364,7 +364,23 @@ WRONG: dict[str, tuple[Wrong, str]] = {
     ),
     "numbers of classes, or amounts": (
         own(csv_of([("x", str(n % 77)) for n in range(400)])),
-        "whole numbers from 0 to 76, every one of them.*config.data.labels=classes .or number",
+        "whole numbers from 0 to 76, 77 different ones.*config.data.labels=classes .or number",
+    ),
+    "numbers of classes of which one is missing": (
+        own(csv_of([("x", str(100 + n % 77)) for n in range(400) if n % 77 != 40])),
+        "whole numbers from 100 to 176, 76 different ones.*config.data.labels=classes .or number",
+    ),
+    "one label of which a row has it or not": (
+        own("body,kind\nx,bug\ny,\nz,\n", kind="many"),
+        "one label alone, 'bug', in 1 of 3 rows.*data.labels=classes",
+    ),
+    "no labels given where there may be none": (
+        own(jsonl([("x", ["a"]), ("y", []), ("z", None), ("w", ["b"])]), name="a.jsonl"),
+        "line 3: the label is empty .1 such rows.*unlabelled",
+    ),
+    "no labels given in dev": (
+        own(jsonl([("x", ["a"]), ("y", ["b"])]), jsonl([("z", None)]), name="a.jsonl"),
+        "dev.jsonl, line 1: the label is .*null",
     ),
     "lists and a name": (
         own(jsonl([("x", ["a"]), ("y", "b")]), name="a.jsonl"),
@@ -666,6 +682,11 @@ def test_from_a_csv_to_a_student_and_back(tmp_path, capsys):
     row = int(kept["row"][0])  # the file's own number
     says = dict(zip(about["labels"], kept["logits"][0] > 0, strict=True))
     assert lines[row]["labels"] == [name for name in about["labels"] if says[name]]
+    evaluate.main(["evaluate", str(tmp_path / "run")])
+    assert "are not those" not in capsys.readouterr().err
+    put(Path(train), Path(train).read_text() + "".join(f"{n},new {n},good\n" for n in range(40)))
+    evaluate.main(["evaluate", str(tmp_path / "run")])
+    assert "the dev rows are not those that" in capsys.readouterr().err
 
 
 def test_numbers_of_ones_own(tmp_path):

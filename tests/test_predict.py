@@ -272,6 +272,17 @@ def test_an_output_that_cannot_be_is_told_first(runs, tmp_path):
             ask(runs["sst2"], tmp_path / "x.txt", target)
 
 
+def test_an_input_that_breaks_is_not_the_outputs_fault(runs, tmp_path, monkeypatch):
+    def broken(path):
+        raise OSError(5, "Input/output error")
+
+    (tmp_path / "x.txt").write_text("fine\n")
+    monkeypatch.setattr(streaming, "sha256_file", broken)
+    with pytest.raises(UserError, match="Cannot read .*x.txt: Input/output error"):
+        ask(runs["sst2"], tmp_path / "x.txt", tmp_path / "y.jsonl")
+    assert not (tmp_path / "y.jsonl").exists()
+
+
 def test_the_answers_do_not_take_the_place_of_the_texts(runs, tmp_path):
     (tmp_path / "x.jsonl").write_text('{"sentence": "fine"}\n')
     (tmp_path / "y.jsonl").symlink_to(tmp_path / "x.jsonl")
@@ -320,6 +331,7 @@ def test_a_pipe_that_breaks_off_has_answered_what_came(runs):
     ("words", "said"),
     [
         (["--glue", "x", "--input", "y.txt"], "leave --input out"),
+        (["--glue", "x", "--folder", "y", "--output", "z"], "leave --output out"),
         (["--folder", "x"], "--folder goes with --glue"),
         (["--text", "body"], "a pipe has a text a line"),
     ],

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxdistill.data import blocks as blocks_of
 from jaxdistill.data.blocks import blocked, piped
 from jaxdistill.data.readers import read_file
 from jaxdistill.data.rows import read_rows
@@ -86,6 +87,25 @@ def test_a_labelled_text_file_is_read_by_column_as_evaluate_does(tmp_path: Path)
     assert rows(NEWS, put(tmp_path / "x.txt", "题目\t三\n标题\n")) == [("题目\t三",), ("标题",)]
 
 
+def test_a_text_file_with_columns_of_ones_own_needs_no_label(tmp_path: Path) -> None:
+    said: list[str] = []
+    path = put(tmp_path / "x.txt", "id\tbody\n17\tfine\n18\tdull\n")
+    assert list(read_rows(OWN_TEXT, path, (), said.append)) == [("fine",), ("dull",)]
+    assert rows(OWN_TEXT, path, "body") == rows(SST2, path, "body") == [("fine",), ("dull",)]
+    pairs = replace(OWN, text_names=("a", "b"), label_name="kind", labels=("x", "y"))
+    path = put(tmp_path / "y.txt", "b\ta\nfine\tdull\n")
+    assert list(read_rows(pairs, path, (), said.append)) == [("dull", "fine")]
+    assert ["read by column" in text for text in said] == [True, True]
+    assert rows(OWN_TEXT, put(path, "the body\tof it\nbody\n")) == [("the body\tof it",), ("body",)]
+
+
+def test_spaces_around_a_columns_name_are_none_and_it_stands_once(tmp_path: Path) -> None:
+    path = put(tmp_path / "x.csv", "id, body\n1,fine\n")
+    assert rows(OWN_TEXT, path) == rows(OWN_TEXT, path, "body") == [("fine",)]
+    with pytest.raises(UserError, match="2 columns 'body', of which --text can only mean one"):
+        rows(OWN_TEXT, put(path, "body,body\na,b\n"), "body")
+
+
 @pytest.mark.parametrize("start", ["", "label\ttext_a\n"])
 def test_a_tab_belongs_to_the_text_as_evaluate_has_it(start: str, tmp_path: Path) -> None:
     path = put(tmp_path / "x.tsv", f"{start}1\t房间\t太小\n0\t好\n")
@@ -126,6 +146,10 @@ def test_a_csv_cut_by_semicolons_is_told(tmp_path: Path) -> None:
     for columns in ((), ("body",)):
         with pytest.raises(UserError, match="separated by semicolons, and a .csv is by commas"):
             rows(OWN_TEXT, path, *columns)
+    for text in ('"body";"kind"\n"a, b";x\n', "body;kind\na, b;x\n"):
+        for read in (lambda p: rows(OWN_TEXT, p), lambda p: read_file(OWN_TEXT, p, no_notice)):
+            with pytest.raises(UserError, match="separated by semicolons, and a .csv is by commas"):
+                read(put(path, text))
     for name, text in (("x.csv", '"good, body"'), ("x.tsv", "good, nice"), ("x.jsonl", "")):
         with pytest.raises(UserError) as error:
             rows(OWN_TEXT, put(tmp_path / name, text or '{"good; body": 1}'))
@@ -271,6 +295,16 @@ def test_a_line_that_comes_alone_is_not_kept_waiting() -> None:
     os.write(writing, b"o\n" + b"x\n" * 9 + b"rest")
     os.close(writing)
     assert [len(block[0]) for block in blocks] == [4, 4, 3]
+    os.close(reading)
+
+
+def test_a_line_that_does_not_end_is_put_together_once(monkeypatch) -> None:
+    monkeypatch.setattr(blocks_of, "_READ", 3)
+    reading, writing = os.pipe()
+    os.write(writing, b"\xef\xbb\xbfone long line\n\nab\ncde\nfghij")
+    os.close(writing)
+    found = [text for block in piped(SST2, reading, 9) for text in block[0]]
+    assert found == ["one long line", "", "ab", "cde", "fghij"]
     os.close(reading)
 
 

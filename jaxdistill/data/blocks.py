@@ -70,9 +70,14 @@ def _decode(row: int, line: bytes) -> str:
 def _arrived(descriptor: int, size: int) -> Iterator[list[bytes]]:
     """Whole lines in the order of their arrival; waits for the first one of each list."""
     lines: list[bytes] = []
-    rest, first = b"", True
+    parts: list[bytes] = []  # of a line that has not ended
+    first = True
     while data := os.read(descriptor, _READ):
-        *whole, rest = (rest + data).split(b"\n")
+        *whole, rest = data.split(b"\n")
+        if whole:
+            whole[0] = b"".join([*parts, whole[0]])
+            parts = []
+        parts.append(rest)
         if first and whole:
             whole[0], first = whole[0].removeprefix(codecs.BOM_UTF8), False
         lines += whole
@@ -82,7 +87,7 @@ def _arrived(descriptor: int, size: int) -> Iterator[list[bytes]]:
         if lines and not select.select([descriptor], [], [], _PAUSE)[0]:
             yield lines
             lines = []
-    if rest:
+    if rest := b"".join(parts):
         lines.append(rest.removeprefix(codecs.BOM_UTF8) if first else rest)
     if lines:
         yield lines

@@ -166,6 +166,12 @@ def cut_otherwise(path: Path, header: Sequence[str], wanted: Sequence[str]) -> s
     return ""
 
 
+def otherwise(task: Task, path: Path, first: str) -> str:
+    """As cut_otherwise, of a first line with the task's columns that may stand in quotes."""
+    names = (*task.text_names, task.label_name)
+    return cut_otherwise(path, [first.replace('"', "").strip()], names)
+
+
 def numbering(task: Task, folder: Path) -> tuple[dict[str, int], tuple[str, ...]]:
     """How the files of a folder write each label -> class number, and what is to be said of that.
 

@@ -8,8 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxdistill.data.columns import Sheet, by_content, by_name, check_commas, check_tabs
-from jaxdistill.data.labels import as_text
+from jaxdistill.data.columns import (
+    Sheet,
+    by_content,
+    by_name,
+    check_commas,
+    check_tabs,
+    otherwise,
+)
+from jaxdistill.data.labels import NULL, as_text
 from jaxdistill.data.tables import (
     Line,
     Notice,
@@ -43,6 +50,7 @@ def read_tsv(task: Task, path: Path, accepted: Mapping[str, int], remark: Notice
             return Sheet(lines, layout._replace(header=False), first.fields)
         except UserError:
             pass
+    named = by_name(task, path, first.fields)
     if task.own:
         for line in lines[1:]:
             check_tabs(f"{path}, line {line.number}", line.fields, first.fields)
@@ -50,7 +58,7 @@ def read_tsv(task: Task, path: Path, accepted: Mapping[str, int], remark: Notice
             remark(
                 f"{len(quoted):,} rows quoted as in a .csv{where_first(quoted)} read as they are"
             )
-    return Sheet(lines[1:], by_name(task, path, first.fields), first.fields)
+    return Sheet(lines[1:], named, first.fields)
 
 
 def read_csv(task: Task, path: Path, accepted: Mapping[str, int], remark: Notice) -> Sheet:
@@ -64,16 +72,17 @@ def read_csv(task: Task, path: Path, accepted: Mapping[str, int], remark: Notice
     except csv.Error as error:
         raise UserError(
             f"{path}, line {reader.line_num}: not sound CSV ({error}). Quote texts that hold "
-            "quotes or line feeds, and double the quotes within."
+            f"quotes or line feeds, and double the quotes within.{otherwise(task, path, pieces[0])}"
         ) from error
     finally:
         csv.field_size_limit(limit)
     if not lines:
         raise UserError(f"{path} has no rows.")
     header = lines[0].fields
+    layout = by_name(task, path, header)
     for line in lines[1:]:
         check_commas(f"{path}, line {line.number}", line.fields, header)
-    return Sheet(lines[1:], by_name(task, path, header), header)
+    return Sheet(lines[1:], layout, header)
 
 
 def read_jsonl(task: Task, path: Path, accepted: Mapping[str, int], remark: Notice) -> Sheet:
@@ -173,4 +182,4 @@ def unsound(path: Path, error: Exception) -> UserError:
 def _label(task: Task, value: Any) -> str:
     """The label as a file of lines would have it; in one's own files null is none."""
     missing = value is None or value != value  # json.dump writes a missing number as NaN
-    return "" if missing and task.own else clean(as_text(value))
+    return NULL if missing and task.own else clean(as_text(value))

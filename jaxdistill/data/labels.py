@@ -17,6 +17,8 @@ from jaxdistill.errors import UserError
 KINDS = ("classes", "number", "many")
 """What labels can be: one of some names, a number to predict, or any of some names."""
 SEPARATOR = "|"
+NULL = "(null)"
+"""What a label that JSON or Parquet leaves out reads as: no label was given, not none of them."""
 MOST_CLASSES = 20
 """Whole numbers of no more different values than this are taken for the names of classes."""
 _OTHERWISE = "If that is wrong, say --config.data.labels="
@@ -44,17 +46,24 @@ def find_labels(
     so many that they look like something else.
     """
     values = [value.strip() for value in values]
-    taken = _infer(values, lines, where) if kind is None else kind
+    gaps = ["" if value == NULL else value for value in values]
+    taken = _infer(gaps, lines, where) if kind is None else kind
     by = "taken for" if kind is None else "read as"
     rest = ", ".join(other for other in KINDS if other != taken)
     remedy = f" {_OTHERWISE}{rest.replace(', ', ' or ')}." if kind is None else ""
-    if taken != "many":
-        _no_gaps(values, lines, where)
+    _no_gaps(gaps if taken != "many" else [value != NULL for value in values], lines, where)
     if taken == "number":
         spread = _spread(values, lines, where)
         return Found(taken, ()), f"{where}: labels {by} numbers; {spread}.{remedy}"
     sets = [names_in(value) if taken == "many" else [value] for value in values]
     counts = Counter(name for names in sets for name in dict.fromkeys(names))
+    if taken == "many" and len(counts) == 1:
+        ((name, count),) = counts.items()
+        raise UserError(
+            f"{where}: one label alone, {name!r}, in {count:,} of {len(values):,} rows. Where the "
+            f"others are its opposite, write a name for them too, and say "
+            f"--config.data.labels=classes."
+        )
     if len(counts) < 2:
         only = f"is always {next(iter(counts))!r}" if counts else "names no label anywhere"
         raise UserError(
@@ -131,11 +140,11 @@ def _infer(values: Sequence[str], lines: Sequence[int], where: str) -> str:
     measured = fine or len(different) > MOST_CLASSES
     if len(numbers) == len(values) and measured and not fine:
         least = int(min(different))
-        if least in (0, 1) and len(different) == int(max(different)) - least + 1:
+        if 3 * len(different) > 2 * (int(max(different)) - least + 1):
             raise UserError(
-                f"{where}: the labels are the whole numbers from {least} to {max(different):.0f}, "
-                f"every one of them. They may number classes, or be amounts: say which with "
-                f"--config.data.labels=classes (or number)."
+                f"{where}: the labels are whole numbers from {least} to {max(different):.0f}, "
+                f"{len(different)} different ones. They may number classes, or be amounts: say "
+                f"which with --config.data.labels=classes (or number)."
             )
     if measured and 2 * len(numbers) > len(values):
         for value, line, number in zip(values, lines, known, strict=True):
@@ -149,7 +158,7 @@ def _infer(values: Sequence[str], lines: Sequence[int], where: str) -> str:
     return "classes"
 
 
-def _no_gaps(values: Sequence[str], lines: Sequence[int], where: str) -> None:
+def _no_gaps(values: Sequence[object], lines: Sequence[int], where: str) -> None:
     empty = [line for value, line in zip(values, lines, strict=True) if not value]
     if empty:
         raise UserError(

@@ -14,7 +14,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from jaxdistill.data.columns import by_name, check_commas, check_tabs, cut_otherwise, together
+from jaxdistill.data.columns import (
+    by_name,
+    check_commas,
+    check_tabs,
+    cut_otherwise,
+    otherwise,
+    together,
+)
 from jaxdistill.data.encoding import decode
 from jaxdistill.data.formats import check_strings, unsound
 from jaxdistill.data.tables import Line, Notice, clean
@@ -83,9 +90,16 @@ def place(where: object, row: int, line: int | None) -> str:
 
 
 def _read_txt(task: Task, path: Path, columns: Sequence[str], notice: Notice) -> Iterator[Row]:
+    first = _fields(next(_lines(path, lambda text: None), (1, ""))[1])
+    if columns and len(first) > 1 and set(columns) <= set(map(str.strip, first)):
+        yield from _read_tsv(task, path, columns, notice)
+        return
     if columns:
-        raise UserError(f"{path} is plain text and has no columns; leave --text out.")
-    if _has_columns(task, path):
+        raise UserError(
+            f"{path} is plain text, a text a line: its first line does not name "
+            f"{' and '.join(columns)} between tabs. Leave --text out, or give it such a line."
+        )
+    if _has_columns(task, path, first):
         notice(f"{path}: the first line is that of a labelled file of {task.name}; read by column.")
         yield from _read_tsv(task, path, columns, notice)
         return
@@ -122,6 +136,7 @@ def _read_tsv(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
 
 def _read_csv(task: Task, path: Path, columns: Sequence[str], notice: Notice) -> Iterator[Row]:
     reader = csv.reader((line + "\n" for _, line in _lines(path, notice)), strict=True)
+    first = next(_lines(path, lambda text: None), (1, ""))[1]
     row, blank = -1, 0
     limit = csv.field_size_limit(path.stat().st_size + 1)  # else a text ends it at 131,072
     try:
@@ -138,6 +153,7 @@ def _read_csv(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
         raise UserError(
             f"{place(path, row + 1, reader.line_num)}: not sound CSV ({error}). A text with a "
             f"quote, a comma or a line feed in it stands between quotes, a quote in it twice."
+            f"{otherwise(task, path, first)}"
         ) from error
     finally:
         csv.field_size_limit(limit)
@@ -264,15 +280,16 @@ def _as_example(task: Task, fields: list[str]) -> Sequence[int] | None:
     return None
 
 
-def _has_columns(task: Task, path: Path) -> bool:
-    """Whether the first line of a .txt is that of a labelled file, as evaluate reads .txt."""
-    first = _fields(next(_lines(path, lambda text: None), (1, ""))[1])
-    if len(task.text_names) != 1 or len(first) < 2:
+def _has_columns(task: Task, path: Path, first: list[str]) -> bool:
+    """Whether the first line of a .txt is that of a labelled file, as evaluate reads .txt; in files
+    of one's own, that of columns with the texts among them.
+    """
+    if len(first) < 2 or (len(task.text_names) != 1 and not task.own):
         return False
     if _as_example(task, first) is not None:
         return True
     try:
-        return by_name(task, path, first, labelled=True).label is not None
+        return by_name(task, path, first, labelled=not task.own).label is not None or task.own
     except UserError:
         return False
 
@@ -285,6 +302,12 @@ def _find(task: Task, path: Path, header: list[str], columns: Sequence[str]) -> 
             return by_name(task, path, header, labelled=False).texts
         except UserError as error:
             raise UserError(f"{error} Or say what they are called with {flags}.") from error
+    header = [name.strip() for name in header]
+    if doubled := [name for name in columns if header.count(name) > 1]:
+        raise UserError(
+            f"{path} has {header.count(doubled[0])} columns {doubled[0]!r}, of which {flags} can "
+            f"only mean one. Rename the others."
+        )
     missing = [name for name in columns if name not in header]
     if missing or len(columns) != len(task.text_names):
         raise UserError(
