@@ -5,9 +5,8 @@
 `run_train_student_distilled_lstm.sh`: dev 0.829 published on SST-2, 0.804 alone (elsewhere 0.833),
 where the teacher had 0.922. Not measured here. It is called a BiLSTM there and reads forwards only,
 as here; both ways: --config.student.directions=2. There it reads the padding after a text as well,
-and a pair as one text, cuts at white space alone and keeps capitals, and draws its parameters
-otherwise (words from a deviation of 0.02, linear layers 0.25). The loss is 0.7 of the teacher's
-probabilities and 0.3 of the labels.
+and a pair as one text, and draws its parameters otherwise (words from a deviation of 0.02, linear
+layers 0.25). The loss is 0.7 of the teacher's probabilities and 0.3 of the labels.
 """
 
 from ml_collections import ConfigDict

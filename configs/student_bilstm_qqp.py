@@ -5,12 +5,12 @@
 Without network: --config.data.folder=glue --config.model.vectors=bert-base-uncased, a folder.
 
 Seed 000's `small.py --task_name qqp --max_epoch 35 --batch_size 256 --lr 2.0`: dev accuracy 0.8562
-and F1 0.8061 published. It had Google's vectors:
+and F1 0.8061 published. It had Google's vectors for its word pieces: vectors of a file leave these
+without a BERT to name them, so that this is configs/bilstm_qqp.py --config.baseline=True with
 
-    --config.model.vectors=GoogleNews-vectors-negative300.bin
+    --config.student.vectors=GoogleNews-vectors-negative300.bin
 
-which leaves word pieces without a BERT to name them: add --config.model.view=words. Not measured
-here.
+or here with whole words, --config.model.view=words and the same of config.model. Not measured here.
 """
 
 from ml_collections import ConfigDict

@@ -150,7 +150,8 @@ STUDENTS: dict[str, dict[str, Any]] = {
     "paddle": {"pairs": "sum"},
     "paddle_zh": {"view": "jieba", "lower": False, "vectors": "random", "pairs": "sum"},
     "oneflow": {
-        "view": "words",
+        "view": "spaces",
+        "lower": False,
         "vocabulary_size": 10_000,
         "max_words": 32,
         "vectors": "random",

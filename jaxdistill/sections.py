@@ -16,7 +16,7 @@ from jaxdistill.bilstm_section import BiLstmConfig
 from jaxdistill.errors import UserError
 from jaxdistill.types import StagePlan
 
-NOT_THE_RUN = ("workdir", "checkpoint_minutes", "augment.workers")
+NOT_THE_RUN = ("workdir", "checkpoint_minutes", "augment.workers", "teacher.cache_gigabytes")
 """Keys that may change between a run and its resumption."""
 
 

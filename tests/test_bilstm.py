@@ -379,7 +379,8 @@ def test_the_recipes_have_the_documents_settings(name):
         (
             "oneflow",
             {
-                "view": "words",
+                "view": "spaces",
+                "lower": False,
                 "vocabulary_size": 10_000,
                 "max_words": 32,
                 "width": 300,

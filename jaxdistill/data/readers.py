@@ -150,7 +150,7 @@ def _read_local(task: Task, split: str, folder: Path, notice: Notice) -> Example
         raise UserError(
             f"Split {split!r} of {task.name} is neither {there / name} nor {folder / name}; "
             f"{_listing(there if os.path.isdir(there) else folder)}. Give the folder that holds "
-            f"{task.folder}/{name} in config.data.folder{or_hub}."
+            f"{task.folder}/{name} in config.data.folder{or_hub} (evaluate and predict: --folder)."
         )
     said: list[str] = []
     lines = split_lines(decode(path, said.append))

@@ -60,7 +60,8 @@ def download(source: str) -> Path:
     except RepositoryNotFoundError as error:
         raise UserError(
             f"{source} is neither a local folder nor a model on {constants.ENDPOINT} (or it is "
-            "private: log in with `hf auth login`). Check the spelling."
+            "private: log in with `hf auth login`). Check the spelling; a run that is yet to be "
+            "trained is named runs/NAME or ./NAME."
         ) from error
     # The clients below huggingface_hub differ between its versions, and so do their exceptions.
     except Exception as error:
