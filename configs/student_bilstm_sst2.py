@@ -8,8 +8,8 @@ Word pieces and vectors are those of a BERT that is not trained here; without ne
 
 Random ones, for words that need no BERT: --config.model.view=words --config.model.vectors=random.
 Seed 000's `small.py --task_name sst-2`, dev 0.8532 published, had Google's vectors, no dropout that
-did anything, and Adadelta (lr 1.0, rho 0.95) for 10 epochs of batches of 64. Vectors of a file leave
-word pieces without a BERT to name them, so that this is configs/bilstm_sst2.py with
+did anything, and Adadelta (lr 1.0, rho 0.95) for 10 epochs of batches of 64. Vectors of a file
+leave word pieces without a BERT to name them, so that this is configs/bilstm_sst2.py with
 --config.baseline=True and what it shows, under config.alone. Measured: benchmarks/RESULTS.md.
 """
 
