@@ -134,9 +134,8 @@ def read_words(
     ids = np.full(ends[-1], UNKNOWN, np.int32)
     ids[real] = table[raw[(np.repeat(offsets[:-1], size) + place)[real]]]
     if cut := int((lengths > view.most).sum()):
-        notice(
-            f"{cut:,} of {len(rows):,} texts have more than {view.most} words (max_words) and are cut."
-        )
+        many = f"{cut:,} of {len(rows):,} texts"
+        notice(f"{many} have more than {view.most} words (max_words) and are cut.")
     if len(ids):
         share = float((ids == UNKNOWN).mean())
         notice(f"{len(ids):,} {view.splitter.kind}, {share:.1%} not in the BiLSTM's vocabulary")
