@@ -37,14 +37,14 @@ def foresee(config: Config, task: Task, recipe: Config) -> None:
         if isinstance(config.start, BiLstmConfig):
             _words_of(config.start, config.start_key, recipe)
         else:
-            _source(config.start.source, f"{config.start_key}.source")
+            _source(config.start.source, f"{config.start_key}.source", recipe)
         _beside(config)
         if known.own and config.teacher and config.teacher.margin >= 0:
             dev = read_splits(known, config.data, _hush)["dev"]
             if same_answer(dev.labels):
                 raise UserError(one_answer("dev"))
         if config.augment and config.augment.name != "none":
-            _added_by(config.augment, known)
+            _added_by(config.augment, known, recipe)
 
     processes.led(look)
 
@@ -62,9 +62,11 @@ def _beside(config: Config) -> None:
             )
 
 
-def _source(name: str, key: str) -> None:
+def _source(name: str, key: str, recipe: Config) -> None:
     """A folder that something starts from; names that may be of the hub are left alone."""
     path = Path(name.rpartition(":")[0] or name).expanduser()
+    if path.absolute() == Path(recipe.workdir).expanduser().absolute():
+        return  # it will be there
     if name not in KEYWORDS and name.startswith(LOOKS_LIKE_A_RUN) and not path.is_dir():
         raise UserError(f"{key}={name} is no folder (looked for {path.absolute()}).")
 
@@ -79,7 +81,7 @@ def _words_of(about: BiLstmConfig, where: str, recipe: Config) -> None:
         path = Path(about.vectors).expanduser()
         check_width(path, width_of(path), about.width, where)
         return
-    _source(about.vectors, f"{where}.vectors")
+    _source(about.vectors, f"{where}.vectors", recipe)
     start = recipe.model
     if not isinstance(start, ModelConfig) or start.source != "random":
         return
@@ -97,12 +99,12 @@ def _words_of(about: BiLstmConfig, where: str, recipe: Config) -> None:
         )
 
 
-def _added_by(about: AugmentConfig, task: Task) -> None:
+def _added_by(about: AugmentConfig, task: Task, recipe: Config) -> None:
     check_confidence(about, task)
     if asks_jieba(about):
         load_jieba()
     if about.name == "tinybert" and about.model:
-        _source(about.model, "config.augment.model")
+        _source(about.model, "config.augment.model", recipe)
     if about.name == "tinybert" and about.vectors and about.vectors != "teacher":
         _there(about.vectors, "config.augment.vectors")
     if about.text:

@@ -180,5 +180,6 @@ def test_what_is_not_asked_for_may_be_missing(parse, tmp_path, monkeypatch):
     characters = {"augment__words": "characters", "augment__tagger": "jieba"}
     tinybert = {"augment__name": "tinybert", **characters}
     masked = {"augment__name": "tang", "augment__p_pos": 0.0, **characters}
-    for flags in ({}, text, tang, tinybert, masked):
+    own = {"teacher__run": "runs/mine", "student__vectors": "runs/mine"}
+    for flags in ({}, own, text, tang, tinybert, masked):
         look(parse(BILSTM, **flags))
