@@ -5,11 +5,12 @@
 
 All of a seed learn from one teacher, fine-tuned from CHECKPOINT: WORK/<seed>/teacher, or where
 --teachers is given, the finished one that benchmarks/campaign.py left in its folder, or one that
-configs/score_sst2.py adopted there. GLOVE is a
-text file of vectors.
+configs/score_sst2.py adopted there. GLOVE is a text file of vectors.
+
 Vectors: "random"; "glove", whose words are cut at marks, as BERT's tokenizer begins; "spaces",
 GloVe too, of words as the texts have them between spaces; "derived", the word-piece table of
-CHECKPOINT reduced to 300; "whole", that of all its pieces, not only of those in the train texts.
+CHECKPOINT reduced to 300; "whole", that of all its pieces, where the others have those of the train
+texts.
 Each run is a run folder WORK/<seed>/<vectors>[_augmented], made by jaxdistill.main from
 configs/bilstm_sst2.py; its folder "alone" is the twin, the same BiLSTM trained for as many epochs
 on the labels alone: with augmentation, one of its epochs is several times as many steps as one of
@@ -90,10 +91,10 @@ def given(args: argparse.Namespace, vectors: str) -> Flags:
         name = Path(args.glove).expanduser().resolve()
         view = "words" if vectors == "glove" else vectors
         return {"student.view": view, "student.vectors": name, "student.width": 50}
+    few = {} if vectors == "whole" else {"student.vocabulary": "texts"}
     if vectors == "random":
-        return {"student.vectors": "random"}
-    whole = {"student.vocabulary": "tokenizer"} if vectors == "whole" else {}
-    return {"student.vectors": Path(args.checkpoint).expanduser().resolve(), **whole}
+        return {"student.vectors": "random", **few}
+    return {"student.vectors": Path(args.checkpoint).expanduser().resolve(), **few}
 
 
 def teach(args: argparse.Namespace, work: Path, seed: int) -> Path:

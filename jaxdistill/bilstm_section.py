@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from jaxdistill.sections import Config
 
 VIEWS = ("wordpieces", "words", "spaces", "jieba", "characters")
-TOKENIZER = "tokenizer"
-"""As config's `vocabulary`: all of a tokenizer's word pieces."""
+TEXTS = "texts"
+"""As config's `vocabulary`: what the texts to train on have."""
 METHODS = ("finetune", "kd")
 """The others match layers or attention, which a BiLSTM has not."""
 CHOICES = {
@@ -37,12 +37,15 @@ class BiLstmConfig:
     lower: bool
     """Whether texts are lower-cased first. Word pieces are as their tokenizer has them."""
     vocabulary: str
-    """A file with one word a line, of which those stay that the texts to train on have; empty: all
-    that these have; "tokenizer": all word pieces that the tokenizer knows, whatever they have."""
+    """"texts": the words of the texts to train on; a file with one word a line: those of its words
+    that these have; empty: all that the tokenizer knows where words are its pieces (what dev and
+    later texts have is no unknown word then, and the table is larger), else those of the texts."""
     vocabulary_size: int
-    """The most words, by their frequency in the texts to train on; 0: no limit."""
+    """The most words, by their frequency in the texts to train on; 0: no limit. With one, word
+    pieces are those of the texts too."""
     min_count: int
-    """How often a word must occur in the texts to train on."""
+    """How often a word must occur in the texts to train on. Above 1, word pieces are those of the
+    texts too."""
     max_words: int
     """Words of a text that are read; the rest of it is cut."""
     vectors: str
@@ -107,11 +110,6 @@ def check_bilstm(config: Config) -> None:
         f"vectors is {about.vectors}, and this recipe has no teacher's run to ask": (
             about.vectors in ("teacher", "pretrained")
             and (config.teacher is None or not config.teacher.run)
-        ),
-        f"vocabulary is tokenizer, which knows word pieces and all of them: view is {about.view}, "
-        f"vocabulary_size {about.vocabulary_size} and min_count {about.min_count}": (
-            about.vocabulary == TOKENIZER
-            and (about.view != "wordpieces" or about.vocabulary_size > 0 or about.min_count > 1)
         ),
         "vectors is empty: name where word vectors start, such as random": not about.vectors,
         f"the method is {config.method['name']}, and a BiLSTM has neither layers nor attention "

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from tokenizers import Tokenizer
 
-from jaxdistill.bilstm_section import TOKENIZER, BiLstmConfig
+from jaxdistill.bilstm_section import TEXTS, BiLstmConfig
 from jaxdistill.data.splitters import Splitter
 from jaxdistill.data.tasks import Task
 from jaxdistill.data.tokens import load_tokenizer
@@ -109,16 +109,16 @@ def _view(about: BiLstmConfig, tokenizer: Path | None, material: Material) -> Vi
     if (folder / "view.json").is_file():
         return read_view(folder, pieces)
     splitter = Splitter(about.view, about.lower, pieces)
-    if about.vocabulary == TOKENIZER:
-        assert pieces is not None, "checked() saw to it"
+    if pieces and not about.vocabulary and not about.vocabulary_size and about.min_count <= 1:
         vocabulary = every_piece(pieces)
     else:
+        listed = about.vocabulary not in ("", TEXTS)
         vocabulary = build_vocabulary(
             material.texts,
             splitter,
             size=about.vocabulary_size,
             least=about.min_count,
-            given=Path(about.vocabulary).expanduser() if about.vocabulary else None,
+            given=Path(about.vocabulary).expanduser() if listed else None,
             poll=material.poll,
         )
     view = View(splitter, about.max_words, vocabulary)

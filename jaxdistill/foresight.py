@@ -6,19 +6,22 @@ from pathlib import Path
 
 from jaxdistill import processes
 from jaxdistill.augmentation import AugmentConfig, asks_jieba, check_confidence
-from jaxdistill.bilstm_section import TOKENIZER, BiLstmConfig
+from jaxdistill.bilstm_section import TEXTS, BiLstmConfig
 from jaxdistill.bilstm_start import names_file
 from jaxdistill.data.augment.added import read_own
 from jaxdistill.data.augment.words import load_jieba
+from jaxdistill.data.logits import read_logits
 from jaxdistill.data.splitters import Splitter, split
 from jaxdistill.data.tasks import Task
 from jaxdistill.data.vectors import check_width, width_of
 from jaxdistill.errors import UserError
+from jaxdistill.gate import one_answer, same_answer
 from jaxdistill.inputs import read_splits
 from jaxdistill.origins import KEYWORDS
 from jaxdistill.own_section import check_many, settled
 from jaxdistill.sections import Config, ModelConfig
-from jaxdistill.teachers import LOOKS_LIKE_A_RUN, one_answer, same_answer
+from jaxdistill.sketch import check_method
+from jaxdistill.teachers import LOOKS_LIKE_A_RUN
 
 
 def foresee(config: Config, task: Task, recipe: Config) -> None:
@@ -38,7 +41,8 @@ def foresee(config: Config, task: Task, recipe: Config) -> None:
             _words_of(config.start, config.start_key, recipe)
         else:
             _source(config.start.source, f"{config.start_key}.source", recipe)
-        _beside(config)
+        check_method(config, known, recipe)
+        _beside(config, known)
         if known.own and config.teacher and config.teacher.margin >= 0:
             dev = read_splits(known, config.data, _hush)["dev"]
             if same_answer(dev.labels):
@@ -49,11 +53,14 @@ def foresee(config: Config, task: Task, recipe: Config) -> None:
     processes.led(look)
 
 
-def _beside(config: Config) -> None:
+def _beside(config: Config, task: Task) -> None:
     """What teaches beside the teacher's run."""
     about = config.teacher
     if about and about.logits:
         _there(about.logits, "config.teacher.logits")
+        rows = read_splits(task, config.data, _hush)["train"].row
+        whole = config.data.train_rows == 0 and not task.held_out
+        read_logits(task, about.logits, rows, whole=whole, notice=_hush)
     for name in about.others if about else ():
         if not (Path(name).expanduser() / "report.json").is_file():
             raise UserError(
@@ -74,7 +81,7 @@ def _source(name: str, key: str, recipe: Config) -> None:
 def _words_of(about: BiLstmConfig, where: str, recipe: Config) -> None:
     if about.view != "wordpieces":
         split([""], Splitter(about.view, about.lower), lambda: None)  # loads what it needs
-    if about.vocabulary not in ("", TOKENIZER):
+    if about.vocabulary not in ("", TEXTS):
         _there(about.vocabulary, f"{where}.vocabulary")
     if names_file(about.vectors):
         _there(about.vectors, f"{where}.vectors")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -113,9 +114,19 @@ def _shared_out(texts: Texts, read: Callable[[Texts], Tokens | Words]) -> list[n
     return [*joined, np.concatenate([np.atleast_1d(each) for each in rest])]
 
 
+def data_changed(folder: Path, splits: Mapping[str, Examples]) -> bool:
+    """Whether a run folder's data.json is of other rows; False where there is none."""
+    path = folder / "data.json"
+    return path.is_file() and read_json(path) != _about(splits)
+
+
+def _about(splits: Mapping[str, Examples]) -> dict[str, dict[str, Any]]:
+    return {name: {"rows": len(s.row), "sha256": digest(s)} for name, s in splits.items()}
+
+
 def same_data(folder: Path, splits: Mapping[str, Examples]) -> None:
     """Refuses to go on with a run whose rows have changed; remembers them in a new one."""
-    found = {name: {"rows": len(s.row), "sha256": digest(s)} for name, s in splits.items()}
+    found = _about(splits)
     path = folder / "data.json"
     if not path.is_file():
         write_json(path, found)

@@ -118,10 +118,13 @@ def _clip_global(norm: float) -> optax.GradientTransformation:
 
 
 def _clip_each(norm: float) -> optax.GradientTransformation:
-    """Each tensor to at most `norm`. A leaf stacked over layers [L, ...] holds L tensors."""
+    """Each tensor to at most `norm`. A leaf stacked over layers or directions [L, ...] holds L."""
 
     def clip(path: str, g: jax.Array) -> jax.Array:
-        axes = tuple(range(1, g.ndim)) if "layers" in path.split("/") else tuple(range(g.ndim))
+        parts = path.split("/")
+        single = 2 if parts[-1] == "kernel" else 1  # dimensions of one projection's leaves
+        stacked = {"layers", "lstm"} & {*parts} or ("projection" in parts and g.ndim > single)
+        axes = tuple(range(1 if stacked else 0, g.ndim))
         length = jnp.sqrt(jnp.square(g).sum(axes, keepdims=True))
         return g * jnp.minimum(1.0, norm / (length + 1e-6))
 

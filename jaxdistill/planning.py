@@ -53,6 +53,21 @@ def check_steps(
         method.check_steps(plan.epochs * -(-rows_of("replace") // plan.batch_size))
 
 
+def name_stages(
+    method: Method, plans: Mapping[str, StagePlan], student: Model, teacher: Model | None
+) -> tuple[Stage, ...]:
+    """The method's stages. Raises UserError where one has no section of config.stages."""
+    stages = method.stages(student, teacher)
+    names = [stage.name for stage in stages]
+    missing = [name for name in names if name not in plans]
+    if missing:
+        raise UserError(
+            f"config.stages has {', '.join(plans) or 'no section'}, and the method runs "
+            f"{', '.join(names)}: add config.stages.{missing[0]}."
+        )
+    return stages
+
+
 def make_stages(
     method: Method,
     plans: dict[str, StagePlan],
@@ -79,16 +94,9 @@ def make_stages(
         about = teacher.description
         return student, build(about.model, about.shape, precision, scores=scores)
 
-    sketched = method.stages(*models("float32", False))
-    names = [stage.name for stage in sketched]
-    missing = [name for name in names if name not in plans]
-    if missing:
-        raise UserError(
-            f"config.stages has {', '.join(plans) or 'no section'}, and the method runs "
-            f"{', '.join(names)}: add config.stages.{missing[0]}."
-        )
+    sketched = name_stages(method, plans, *models("float32", False))
     planned = []
-    for number, name in enumerate(names):
+    for number, name in enumerate(stage.name for stage in sketched):
         plan = dataclasses.replace(plans[name], precision=precision_of(plans[name].precision))
         student, taught_by = models(plan.precision, "scores" in sketched[number].needs)
         stage = method.stages(student, taught_by)[number]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from jaxdistill.trees import flatten
 
 BEGUN = "begun.json"
 """Which config a run folder is being prepared for, until config.json says so."""
+START = "start.json"
+"""The hash of the parameters that training starts from."""
 PREPARED = (
     "tokenizer",
     "words",
@@ -23,6 +25,7 @@ PREPARED = (
     "data.json",
     "task.json",
     "precisions.json",
+    START,
 )
 """What is in a run folder by then."""
 
@@ -39,15 +42,59 @@ def begin(folder: Path, config: Config) -> None:
         if (folder / "config.json").is_file():
             return
         if mark.is_file() and read_json(mark)["config"] != identity:
-            for path in (folder / name for name in PREPARED):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+            _clear(folder)
         write_json(mark, {"config": identity})
 
     processes.led(act)
     mirror.renewed(folder)
+
+
+def afresh(folder: Path, changed: bool) -> None:
+    """Removes what was prepared of other rows for a run that never began to train. Collective.
+
+    Args:
+      changed: whether the rows are others now.
+    """
+
+    def act() -> None:
+        if changed and not (folder / "config.json").is_file():
+            _clear(folder)
+
+    processes.led(act)
+    mirror.renewed(folder)
+
+
+def tell_start(folder: Path, start: str, notice: Callable[[str], None]) -> None:
+    """Says so where a run goes on from other parameters than it began with. Collective.
+
+    What trains comes from the checkpoint; what does not, such as a BiLSTM's fixed vectors, comes
+    from the start.
+
+    Args:
+      start: the SHA-256 of the parameters that training starts from.
+    """
+
+    def act() -> None:
+        path = folder / START
+        if (folder / "config.json").is_file() and path.is_file():
+            if read_json(path)["sha256"] != start:
+                notice(
+                    f"{folder} began with other parameters (a file of vectors or a checkpoint has "
+                    f"changed, or it is another machine's arithmetic): of these, what does not "
+                    f"train is used as it is now. If that is not meant, put the old file back"
+                )
+            return
+        write_json(path, {"sha256": start})
+
+    processes.led(act)
+
+
+def _clear(folder: Path) -> None:
+    for path in (folder / name for name in PREPARED):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def started(folder: Path, config: Config) -> None:

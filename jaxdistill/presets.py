@@ -119,7 +119,7 @@ def bilstm(name: str, **changes: Any) -> ConfigDict:
 PLAIN: dict[str, Any] = {
     "view": "wordpieces",
     "lower": True,
-    "vocabulary": "",  # the words of the train texts
+    "vocabulary": "",  # all word pieces, or the words of the train texts
     "vocabulary_size": 0,  # no limit
     "min_count": 1,
     "max_words": 128,

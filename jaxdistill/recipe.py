@@ -26,10 +26,11 @@ from jaxdistill.data.augment.added import read_own, with_own
 from jaxdistill.data.tasks import known_task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.views import write_view
+from jaxdistill.errors import UserError
 from jaxdistill.files import Lock, read_json, write_json
 from jaxdistill.foresight import foresee
 from jaxdistill.general import distil
-from jaxdistill.inputs import make_split, read_splits, same_data
+from jaxdistill.inputs import data_changed, make_split, read_splits, same_data
 from jaxdistill.log import RunLog
 from jaxdistill.makers import Room
 from jaxdistill.manifest import parameters_sha256
@@ -40,14 +41,14 @@ from jaxdistill.own_section import check_many, settled
 from jaxdistill.planning import check_steps, check_widths, make_method, make_stages
 from jaxdistill.precisions import settle, tell_lstm
 from jaxdistill.preemption import Signals
-from jaxdistill.preparing import begin, same_config, started
+from jaxdistill.preparing import afresh, begin, same_config, started, tell_start
 from jaxdistill.pretraining import check_words, with_vocabulary
 from jaxdistill.running import read_report, run_stages, save_report
 from jaxdistill.runs import WORDS, copy_tokenizer
 from jaxdistill.sections import Config
 from jaxdistill.sharding import check_batch_size, make_mesh, own_mesh
 from jaxdistill.starts import Start, make_start, make_twin
-from jaxdistill.teachers import ADOPTED, check_vocabularies, teacher_config, weights_of
+from jaxdistill.teachers import ADOPTED, check_vocabularies, files_of, teacher_config
 from jaxdistill.teaching import answers, check_needs, check_teachers, gather, same_teachers
 from jaxdistill.trees import flatten
 
@@ -65,6 +66,11 @@ def ensure_run(config: Config) -> dict[str, Any]:
       Preempted: a signal came; the same call goes on from there.
     """
     task = known_task(config.task)
+    if config.teacher and config.teacher.run and _one_folder(config.workdir, config.teacher.run):
+        raise UserError(
+            f"--workdir and config.teacher.run are the same folder, {config.workdir}: the student "
+            f"would take its teacher's place. Give one of them another name."
+        )
     values = dict(config.method)
     name = values.pop("name")
     method = make_method(name, values)
@@ -90,6 +96,7 @@ def ensure_run(config: Config) -> dict[str, Any]:
         task = settled(task, config.data, log.notice)
         check_many(config, task)
         splits = read_splits(task, config.data, log.notice)
+        afresh(folder, data_changed(folder, splits))
         same_data(folder, splits)
         check_widths(method, config.data.buckets)
         teaching = gather(config, task, taught_by, splits["train"], log)
@@ -98,14 +105,15 @@ def ensure_run(config: Config) -> dict[str, Any]:
         own = read_own(task, Path(mine).expanduser(), log.notice) if mine else []
         texts = with_own(splits, own)
         start = make_start(config, task, teacher, texts, folder, log.notice, poll)
-        _same_everywhere(folder, start)
+        tell_start(folder, _same_everywhere(folder, start), log.notice)
         twin = make_twin(config, task, teacher, start, log.notice) if config.baseline else None
-        shapes = (start.shape, *([teacher.model.shape] if teacher else []))
+        asked = (run.model.shape for run in (teacher, *teaching.others) if run)
+        shapes = (start.shape, *asked)
         precision_of = partial(settle, folder, shapes, log.notice)
         tell_lstm(folder, start.shape, log.notice)
         method = with_vocabulary(method, start)
         stages = make_stages(method, config.stages, start, teacher, precision_of)
-        check_needs(stages, config.teacher)
+        check_needs([planned.stage for planned in stages], config.teacher)
         tokenizer = None
         if start.tokenizer:
             copy_tokenizer(start.tokenizer, folder)
@@ -149,6 +157,11 @@ def ensure_run(config: Config) -> dict[str, Any]:
         return save_report(folder, {**report, **more})
 
 
+def _one_folder(one: str, other: str) -> bool:
+    paths = [os.path.realpath(os.path.expanduser(name)) for name in (one, other)]
+    return paths[0] == paths[1]
+
+
 def _ensure_teacher(config: Config) -> Path | None:
     """The folder of the finished teacher; trains it first if need be."""
     if config.teacher is None or not config.teacher.run:
@@ -156,12 +169,33 @@ def _ensure_teacher(config: Config) -> Path | None:
     recipe, folder = teacher_config(config)
     if recipe is not None:
         foresee(config, known_task(config.task), recipe)
-        adopted = recipe.method["name"] == "score" and processes.lead()
-        weights = weights_of(config.teacher.run) if adopted else {}
-        ensure_run(recipe)
-        if weights:
-            write_json(folder / ADOPTED, weights)
+        if recipe.method["name"] == "score":
+            files = files_of(config.teacher.run) if processes.lead() else {}
+            ensure_run(recipe)
+            if files:
+                write_json(folder / ADOPTED, files)
+        else:
+            _train_teacher(config, recipe)
     return mirror.here(folder)
+
+
+def _train_teacher(config: Config, recipe: Config) -> None:
+    """Finishes the teacher's run, but for a run that began with another one, which is gone."""
+    begun = Path(os.path.expanduser(config.workdir)) / "teacher" / "parameters.json"
+    assert config.teacher is not None
+    if processes.led(begun.is_file):
+        raise UserError(
+            f"{config.workdir} was started with a teacher in {config.teacher.run}, and there is no "
+            f"finished one now (looked for {Path(config.teacher.run).expanduser().absolute()}). "
+            f"Put it back, or a link to it, or use another --workdir."
+        )
+    try:
+        ensure_run(recipe)
+    except UserError as error:
+        raise type(error)(
+            f"In the teacher's run, whose folder is config.teacher.run={recipe.workdir} and whose "
+            f"keys begin with config.teacher.recipe: {error}"
+        ) from error
 
 
 def _at_hand(config: Config, folder: Path) -> Config:
@@ -185,8 +219,10 @@ def _at_hand(config: Config, folder: Path) -> Config:
     )
 
 
-def _same_everywhere(folder: Path, start: Start) -> None:
-    """Refuses to train where processes have other rows or another start than process 0."""
+def _same_everywhere(folder: Path, start: Start) -> str:
+    """Refuses to train where processes have other rows or another start than process 0; the SHA-256
+    of the start's parameters.
+    """
     rows = json.dumps(read_json(folder / "data.json"), sort_keys=True)
     processes.same(
         "What was read (data.json)", rows, "Give every machine the same files of the task."
@@ -198,11 +234,13 @@ def _same_everywhere(folder: Path, start: Start) -> None:
             hashlib.sha256(reads.encode()).hexdigest(),
             "Give every machine the same versions of what cuts words.",
         )
+    found = parameters_sha256(start.params)
     processes.same(
         "Where training starts (the SHA-256 of its parameters)",
-        parameters_sha256(start.params),
+        found,
         "Give every machine the same checkpoint, or a folder that all of them see.",
     )
+    return found
 
 
 def _log(folder: Path) -> RunLog:

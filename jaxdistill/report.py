@@ -109,7 +109,8 @@ def markdown(report: Mapping[str, Any], curves: bool) -> str:
         facts.append(("learnt from", f"the logits in `{report['logits']}`, not from a run's"))
     if "rows" in report:
         counts = ", ".join(f"{count:,} {name}" for name, count in report["rows"].items())
-        facts.append(("rows", f"{counts}; dev chose the checkpoint, too"))
+        chosen = "; dev chose the checkpoint, too" if report["stages"] else ""
+        facts.append(("rows", f"{counts}{chosen}"))
     if "augment" in report:
         facts.append(("trained on", _augmented(report["augment"])))
     facts += [

@@ -239,7 +239,7 @@ def _report(
         "metrics": metrics,
         "stages": [{"name": name, **read_json(folder / name / "done.json")} for name in stages],
         **size_and_speed(bench, forward, run),
-        "rows": {split: len(table.row) for split, table in bench.tables.items()},
+        "rows": {split: len(table.row) for split, table in bench.tables.items() if len(table.row)},
         "device": _device(),
         "wall_seconds": seconds,
         "config_hash": bench.config.hash(),

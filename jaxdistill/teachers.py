@@ -18,9 +18,12 @@ from jaxdistill.data.own import SPLITS
 from jaxdistill.data.tasks import OWN, Task
 from jaxdistill.errors import UserError
 from jaxdistill.files import canonical_json, read_json
+from jaxdistill.gate import gate
+from jaxdistill.models.hub import TOKENIZER_FILES
 from jaxdistill.models.sources import align_labels
 from jaxdistill.models.tensorfiles import sha256, weight_files
 from jaxdistill.own_section import SHARED, carried, without_unlabelled
+from jaxdistill.preparing import BEGUN
 from jaxdistill.runs import Run, is_run, open_run, write_predictions
 from jaxdistill.scoring import Forward, make_forward, score
 from jaxdistill.sections import Config, DataConfig, ModelConfig, TeacherConfig
@@ -70,6 +73,14 @@ def teacher_config(config: Config) -> tuple[Config | None, Path]:
             f"trained on {recipe.data.max_length}. Add --config.teacher.recipe.data.max_length="
             f'{config.data.max_length} --config.teacher.recipe.data.buckets="{wanted}".'
         )
+    for key in ("folder", "train_rows"):
+        given, ours = getattr(recipe.data, key), getattr(config.data, key)
+        if given and given != ours:
+            raise UserError(
+                f"config.teacher.recipe.data.{key} is {given}, and the teacher reads the student's "
+                f"data, config.data.{key}={ours}. Leave it out; for another teacher train it by "
+                f"itself and name its folder in config.teacher.run."
+            )
     source = about.source or recipe.model.source
     data = replace(recipe.data, folder=config.data.folder, train_rows=config.data.train_rows)
     return (
@@ -88,10 +99,30 @@ def _found(folder: Path, name: str) -> str:
     """What config.teacher.run names: a "finished" run, a "run", or "somebody's" classifier."""
     if (folder / "report.json").is_file():
         return "finished"
+    run_of, _, stage = name.rpartition(":")
+    if run_of and is_run(Path(os.path.expanduser(run_of))):
+        raise UserError(
+            f"config.teacher.run={name} names the stage {stage} of a run, and a teacher is a whole "
+            f"run: its last stage. Give {run_of}."
+        )
     # A run has a config.json too; one that was killed early has data.json and no model.json yet.
     begun = is_run(folder) or (folder / "data.json").is_file()
+    if not begun and folder.is_dir() and not (folder / "config.json").is_file():
+        _check_begun(folder)
     alien = not begun and ((folder / "config.json").is_file() or not _names_a_run(name))
     return "somebody's" if alien else "run"
+
+
+def _check_begun(folder: Path) -> None:
+    """Refuses to train a teacher into a folder of something else."""
+    there = sorted(path.name for path in folder.iterdir())
+    if there and not {"lock", BEGUN} & set(there):
+        shown = ", ".join(there[:8]) + (" and more" if len(there) > 8 else "")
+        raise UserError(
+            f"config.teacher.run={folder} holds {shown}, and is neither a run nor a model (there "
+            f"is no config.json). Give the folder that has the model's config.json and weights, or "
+            f"a new folder to train a teacher in."
+        )
 
 
 def _names_a_run(name: str) -> bool:
@@ -116,23 +147,35 @@ def _adopted(config: Config, about: TeacherConfig, folder: Path) -> bool:
     if not (folder / "report.json").is_file():
         return False
     plain = read_json(folder / "config.json")
-    if (plain["task"], plain["model"]["source"]) != (config.task, about.run):
+    if plain["task"] != config.task or not _one_place(plain["model"]["source"], about.run):
         return False
-    if (folder / ADOPTED).is_file() and (now := weights_of(about.run)):
+    if (folder / ADOPTED).is_file() and (now := files_of(about.run)):
         if read_json(folder / ADOPTED) != now:
             raise UserError(
-                f"{folder} has adopted the classifier {about.run}, whose weights are others by "
-                f"now. Remove {folder}, so that it is adopted anew, or put the old weights back."
+                f"{folder} has adopted the classifier {about.run}, whose files are others by now "
+                f"(weights, config.json or tokenizer). Remove {folder}, so that it is adopted "
+                f"anew, or put the old files back."
             )
     return True
 
 
-def weights_of(source: str) -> dict[str, str]:
-    """The SHA-256 of the weights in a local folder; nothing of a hub name, or if there are none."""
+def _one_place(one: str, other: str) -> bool:
+    """Whether two sources are the same: by name, or as folders."""
+    paths = [os.path.realpath(os.path.expanduser(name)) for name in (one, other)]
+    return one == other or (paths[0] == paths[1] and os.path.isdir(paths[0]))
+
+
+def files_of(source: str) -> dict[str, str]:
+    """The SHA-256 of the weights in a local folder, and of all that says how they are read; nothing
+    of a hub name, or if there are none.
+    """
+    folder = Path(os.path.expanduser(source))
     try:
-        return {"sha256": sha256(weight_files(Path(os.path.expanduser(source))))}
+        weights = sha256(weight_files(folder))
     except UserError:
         return {}
+    about = [folder / name for name in ("config.json", *TOKENIZER_FILES)]
+    return {"sha256": weights, "about": sha256(tuple(path for path in about if path.is_file()))}
 
 
 def _as_it_is(config: Config, about: TeacherConfig, folder: Path) -> Config:
@@ -229,81 +272,3 @@ def score_on_dev(
     shown = metrics[bench.task.selection]
     bench.log.notice(f"teacher {teacher.folder}: dev {bench.task.selection} {shown:.4f}")
     return logits, metrics
-
-
-def gate(
-    metrics: dict[str, float],
-    labels: np.ndarray,
-    margin: float,
-    name: str,
-    *,
-    split: str = "dev",
-    remedy: str = "Give another in config.teacher.run; one that is yet to be trained is trained by "
-    "config.teacher.recipe, longer or at another rate with config.teacher.recipe.stages.finetune."
-    "epochs and .learning_rate.",
-) -> None:
-    """Raises UserError where a teacher's metrics on a split are those of a guess.
-
-    Args:
-      labels: [N] of the split, class numbers or targets; or [N, C] of 0 and 1.
-      margin: see TeacherConfig; where a guess leaves less than twice that, half of what it leaves.
-    """
-    if same_answer(labels) and margin >= 0:
-        raise UserError(one_answer(split))
-    if labels.dtype.kind == "f":
-        if not metrics["pearson"] > min(margin, 0):
-            raise UserError(
-                f"The teacher {name} has a Pearson correlation of {metrics['pearson']:.4f} with "
-                f"{split}'s targets: there is nothing to learn from it. {remedy}"
-                f"{_nevertheless(metrics['pearson'])}"
-            )
-        return
-    if labels.ndim == 2:
-        guess = _best_guess(labels)
-        margin = min(margin, (1 - guess) / 2)
-        if not metrics["micro_f1"] > guess + margin:
-            raise UserError(
-                f"The teacher {name} has a micro F1 of {metrics['micro_f1']:.4f} on {split}, where "
-                f"giving every text the same labels has {guess:.4f}; config.teacher.margin asks "
-                f"for {margin:g} more. A student would learn a guess. {remedy}"
-                f"{_nevertheless(metrics['micro_f1'])}"
-            )
-        return
-    majority = float(np.bincount(labels).max() / len(labels))
-    margin = min(margin, (1 - majority) / 2)
-    if not metrics["accuracy"] > majority + margin:  # nor is NaN
-        raise UserError(
-            f"The teacher {name} has an accuracy of {metrics['accuracy']:.4f} on {split}, where "
-            f"always saying the most frequent label has {majority:.4f}; config.teacher.margin asks "
-            f"for {margin:g} more. A student would learn a guess. {remedy}"
-            f"{_nevertheless(metrics['accuracy'])}"
-        )
-
-
-def one_answer(split: str) -> str:
-    """What is said of rows by which no teacher can be told from a guess."""
-    return (
-        f"All rows of {split} have the same label: nothing can be seen there to be better than a "
-        f"guess, and no checkpoint to be better than another. Give rows of every label in "
-        f"config.data.{split}, or to learn from the teacher nevertheless, set "
-        f"config.teacher.margin=-1."
-    )
-
-
-def same_answer(labels: np.ndarray) -> bool:
-    """Whether all rows [N] or [N, C] have the same label, number or labels."""
-    return bool((labels == labels[:1]).all())
-
-
-def _nevertheless(value: float) -> str:
-    """How to learn from a teacher that is no better than a guess, if it answers at all."""
-    if not np.isfinite(value):
-        return ""
-    return " To learn from this one nevertheless, set config.teacher.margin=-1."
-
-
-def _best_guess(labels: np.ndarray) -> float:
-    """The highest micro F1 on labels [N, C] that the same answer for every row can have."""
-    there = np.sort(labels.sum(0))[::-1]  # [C]: the most frequent labels are the best to say
-    said = len(labels) * np.arange(1, len(there) + 1)
-    return float((2 * there.cumsum() / (said + there.sum())).max())

@@ -7,6 +7,7 @@ teacher cache or a file; the teacher's parameters are then not part of its step.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from jaxdistill.data.tasks import Task
 from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder, read_json, write_json
 from jaxdistill.finished_teacher import tell_changes, tell_origin, tell_recipe
+from jaxdistill.gate import gate
 from jaxdistill.log import RunLog
 from jaxdistill.manifest import parameters_sha256
 from jaxdistill.planning import Planned
@@ -28,8 +30,8 @@ from jaxdistill.runs import Run
 from jaxdistill.scoring import make_forward, score
 from jaxdistill.sections import Config, TeacherConfig
 from jaxdistill.teacher_cache import Question, Room, cached_answers, mix
-from jaxdistill.teachers import check_teacher, gate, open_teacher, score_on_dev
-from jaxdistill.types import Taught
+from jaxdistill.teachers import check_teacher, open_teacher, score_on_dev
+from jaxdistill.types import Stage, Taught
 
 SERVED = {"logits", "cls"}
 """What of Stage.needs a cache can hold."""
@@ -100,6 +102,8 @@ def _read_file(
     logits = read_logits(task, name, train.row, whole=whole, notice=log.notice)
     metrics = score(logits, train.labels)
     remedy = "Do its rows number this split from 0, and are its columns named as they should be?"
+    if task.many:
+        remedy += " Of several labels a probability p goes in as log(p / (1 - p))."
     gate(metrics, train.labels, about.margin, name, split="train", remedy=remedy)
     shown = metrics[task.selection]
     log.notice(f"teacher {name}: train {task.selection} {shown:.4f}")
@@ -139,25 +143,25 @@ def same_teachers(folder: Path, teaching: Teaching) -> None:
             )
 
 
-def check_needs(stages: tuple[Planned, ...], about: TeacherConfig | None) -> None:
+def check_needs(stages: Sequence[Stage], about: TeacherConfig | None) -> None:
     """Refuses a stage that several teachers, or logits from a file, cannot serve."""
     if about is None or not (about.others or about.logits):
         return
     key = "config.teacher.others" if about.others else "config.teacher.logits"
-    for planned in stages:
-        needs = set(planned.stage.needs)
+    for stage in stages:
+        needs = set(stage.needs)
         # A file says nothing of what a stage reads besides; a run may, where there is one.
         beside = "logits" in needs or about.others or not about.run
         if needs - {"logits"} and beside:
             raise UserError(
-                f"Stage {planned.stage.name} reads the teacher's {', '.join(sorted(needs))}, and "
+                f"Stage {stage.name} reads the teacher's {', '.join(sorted(needs))}, and "
                 f"{key} can only give logits. Leave that empty, or run stages that read logits "
                 f"alone."
             )
-    if not any("logits" in planned.stage.needs for planned in stages):
+    if not any("logits" in stage.needs for stage in stages):
         raise UserError(
             f"{key} is given, and no stage of config.method reads a teacher's logits "
-            f"({', '.join(p.stage.name for p in stages) or 'there is no stage'}). Leave it empty."
+            f"({', '.join(stage.name for stage in stages) or 'there is no stage'}). Leave it empty."
         )
 
 

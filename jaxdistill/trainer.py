@@ -277,7 +277,7 @@ class _Training:
             return False
         if self.stage.keep == "last":
             return step == self.steps
-        every = self.plan.eval_steps or self.per_epoch
+        every = min(self.plan.eval_steps or self.per_epoch, self.per_epoch)
         return step % every == 0 or step == self.steps
 
     def _evaluate(self, step: int) -> None:

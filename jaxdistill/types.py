@@ -181,7 +181,8 @@ class StagePlan:
     warmup: float
     """Fraction of the stage's steps over which the learning rate rises linearly from 0."""
     weight_decay: float
-    """Decoupled, on everything but biases and LayerNorm."""
+    """On everything but biases and LayerNorm; decoupled, and with adam and adadelta a part of the
+    gradient."""
     clip: float
     """Largest global norm of the gradient of what trains (bertadam: of each tensor); 0: none."""
     precision: str
@@ -202,7 +203,7 @@ class StagePlan:
     attack_steps: int
     """K, of pgd."""
     eval_steps: int
-    """Steps between evaluations on dev; 0: after every epoch."""
+    """Steps between evaluations on dev; 0, or more than an epoch has: after every epoch."""
 
 
 class Method(Protocol):

@@ -422,10 +422,6 @@ def test_seed_004_on_any_task():
             ["student.pooling=mean"],
             "config.student does not describe.*pooling is 'mean'.*final, max",
         ),
-        (
-            ["student.vocabulary=tokenizer", "student.view=words", "student.vectors=random"],
-            "vocabulary is tokenizer, which knows word pieces.*view is words",
-        ),
         (["student.hidden=0"], "hidden is 0, and must be at least 1"),
         (["student.head_dropout=1.0"], "head_dropout is 1, and must be from 0 to below 1"),
         (

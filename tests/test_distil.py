@@ -19,9 +19,10 @@ from test_resume import begin
 from jaxdistill.config import checked, from_command_line
 from jaxdistill.errors import UserError
 from jaxdistill.files import read_json
+from jaxdistill.gate import gate
 from jaxdistill.recipe import ensure_run
 from jaxdistill.sections import Config
-from jaxdistill.teachers import gate, teacher_config, weights_of
+from jaxdistill.teachers import files_of, teacher_config
 from jaxdistill.teaching import Teaching, same_teachers
 
 PARTS = ("teacher", "student")
@@ -386,10 +387,17 @@ def test_a_finished_adoption_serves_students_of_other_data(tmp_path, request, mo
         (folder / name).write_text(json.dumps(content))
     assert found("--config.ledger_steps=9", "--config.data.max_length=64") == (None, folder)
     (tmp_path / "theirs" / "model.safetensors").write_bytes(b"weights")
-    (folder / "adopted.json").write_text(json.dumps(weights_of(str(tmp_path / "theirs"))))
+    (folder / "adopted.json").write_text(json.dumps(files_of(str(tmp_path / "theirs"))))
     assert found() == (None, folder)
     (tmp_path / "theirs" / "model.safetensors").write_bytes(b"other weights")
-    with pytest.raises(UserError, match=f"{folder} has adopted .* others by now. Remove {folder}"):
+    changed = f"{folder} has adopted .* others by now .*Remove {folder}"
+    with pytest.raises(UserError, match=changed):
+        found()
+    (tmp_path / "theirs" / "model.safetensors").write_bytes(b"weights")
+    assert found() == (None, folder)
+    assert found(f"--config.teacher.run={tmp_path}/theirs/") == (None, folder)
+    (tmp_path / "theirs" / "config.json").write_text('{"id2label": {"0": "positive"}}')
+    with pytest.raises(UserError, match=changed):
         found()
     (tmp_path / "theirs" / "model.safetensors").rename(tmp_path / "moved")
     assert found() == (None, folder)

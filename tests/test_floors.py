@@ -18,7 +18,8 @@ PACKAGE = Path(__file__).parents[1] / "jaxdistill"
 FLOORS = {
     7: "main cli evaluate predict export compare doctor prefetch plan demo",
     6: "recipe preparing running planning bench inputs starts origins teachers "
-    "finished_teacher teaching foresight pretraining augmentation augmenting makers maskedwords "
+    "gate finished_teacher teaching foresight sketch pretraining augmentation augmenting makers "
+    "maskedwords "
     "bilstm_section bilstm_start own_section config command_line sections recipes tuned presets "
     "general general_section",
     5: "trainer surroundings",

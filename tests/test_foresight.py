@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
+import numpy as np
 import pytest
+import tiny
 
 from jaxdistill.config import from_command_line
 from jaxdistill.data.augment import words
+from jaxdistill.data.tables import Examples
 from jaxdistill.data.tasks import known_task
 from jaxdistill.errors import UserError
 from jaxdistill.foresight import foresee
+from jaxdistill.inputs import data_changed, same_data
+from jaxdistill.preparing import afresh, tell_start
 from jaxdistill.recipe import ensure_run
 from jaxdistill.teachers import teacher_config
 
@@ -105,6 +111,36 @@ WRONG = {
         },
         "config.student.width is 300, and the teacher's word vectors will have 64",
     ),
+    "a loss that is none": (
+        KD,
+        {"method__soft_loss": "mse"},
+        "config.method.soft_loss is 'mse', not one of",
+    ),
+    "layers that do not divide": (
+        "tinybert_sst2.py",
+        {"teacher__source": "bert", "student__layers": 5},
+        "The student has 5 layers and the teacher 12",
+    ),
+    "more layers than there are": (
+        KD,
+        {"teacher__source": "bert", "student__layers": 13},
+        "config.student.layers is 13, and the teacher has 12",
+    ),
+    "a stage without a plan": (
+        "tinybert_sst2.py",
+        {"teacher__source": "bert", "method__stages_run": "('joint',)"},
+        "add config.stages.joint",
+    ),
+    "logits for a stage that reads states": (
+        "pkd_sst2.py",
+        {"teacher__source": "bert", "teacher__logits": "logits.csv", "data__folder": "glue"},
+        "config.teacher.logits can only give logits|reads the teacher's",
+    ),
+    "logits that lack a row": (
+        KD,
+        {"teacher__logits": "few.csv", "data__folder": "glue"},
+        "few.csv",
+    ),
     "confidence of a regression": (
         "kd.py:stsb",
         {"augment__name": "tang", "augment__confidence": 0.5},
@@ -145,6 +181,12 @@ def test_it_is_foreseen(case, parse, tmp_path):
     (tmp_path / "more.csv").write_text("a,b\nx,y\n")
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "more.jsonl").write_text('{"text": "a"}\n{"text": null}\n')
+    (tmp_path / "few.csv").write_text("row,negative,positive\n0,1.5,0.5\n")
+    (tmp_path / "bert").mkdir()
+    sizes = {"vocab_size": 9, "hidden_size": 24, "num_hidden_layers": 12, "model_type": "bert"}
+    sizes |= {"num_attention_heads": 12, "intermediate_size": 48}
+    (tmp_path / "bert" / "config.json").write_text(json.dumps(sizes))
+    tiny.write_sst2(tmp_path / "glue", train=8)
     recipe, flags, said = WRONG[case]
     config = parse(recipe, **flags)
     with pytest.raises(UserError, match=said):
@@ -183,3 +225,75 @@ def test_what_is_not_asked_for_may_be_missing(parse, tmp_path, monkeypatch):
     own = {"teacher__run": "runs/mine", "student__vectors": "runs/mine"}
     for flags in ({}, own, text, tang, tinybert, masked):
         look(parse(BILSTM, **flags))
+
+
+# ---- where the teacher is
+
+
+def test_the_student_does_not_take_its_teachers_place(parse):
+    config = parse(KD, teacher__run="runs/kd_sst2/")
+    with pytest.raises(UserError, match="--workdir and config.teacher.run are the same folder"):
+        ensure_run(config)
+
+
+def test_a_teacher_is_not_trained_into_a_folder_of_something_else(parse, tmp_path):
+    (tmp_path / "out" / "checkpoint-500").mkdir(parents=True)
+    with pytest.raises(UserError, match="out holds checkpoint-500, and is neither a run nor a mod"):
+        teacher_config(parse(KD, teacher__run="out"))
+    (tmp_path / "out" / "begun.json").write_text("{}")  # a run that was killed early
+    assert teacher_config(parse(KD, teacher__run="out"))[0] is not None
+    (tmp_path / "out" / "model.json").write_text("{}")
+    with pytest.raises(UserError, match="names the stage kd of a run.* Give out"):
+        teacher_config(parse(KD, teacher__run="out:kd"))
+
+
+def test_the_teachers_data_are_the_students(parse):
+    given = {"teacher__recipe__data__train_rows": 2000}
+    with pytest.raises(UserError, match="recipe.data.train_rows is 2000, .*train_rows=0"):
+        teacher_config(parse(KD, **given))
+    recipe, _ = teacher_config(parse(KD, data__train_rows=2000, **given))
+    assert recipe.data.train_rows == 2000
+
+
+def test_a_run_that_has_lost_its_teacher_gets_no_other(parse, tmp_path):
+    (tmp_path / "runs" / "kd_sst2" / "teacher").mkdir(parents=True)
+    (tmp_path / "runs" / "kd_sst2" / "teacher" / "parameters.json").write_text("[]")
+    tiny.write_sst2(tmp_path / "glue", train=8)
+    with pytest.raises(UserError, match="was started with a teacher in runs/gone, and there is no"):
+        ensure_run(parse(KD, teacher__run="runs/gone", data__folder="glue"))
+    assert not (tmp_path / "runs" / "gone").exists()
+
+
+def test_what_is_wrong_with_the_teachers_run_says_whose_keys_are_meant(parse, tmp_path):
+    tiny.write_sst2(tmp_path / "glue", train=8)
+    config = parse(KD, teacher__source="./none", data__folder="glue")
+    with pytest.raises(UserError, match="In the teacher's run, .*begin with config.teacher.recipe"):
+        ensure_run(config)
+
+
+def test_rows_that_are_mended_before_training_begins_are_the_runs(tmp_path):
+    def splits(text: str):
+        return {"train": Examples(np.zeros(1, np.int32), ([text],), np.zeros(1, np.int32))}
+
+    same_data(tmp_path, splits("old"))
+    (tmp_path / "words").mkdir()
+    assert not data_changed(tmp_path, splits("old"))
+    for text, kept in (("old", True), ("new", False)):
+        afresh(tmp_path, data_changed(tmp_path, splits(text)))
+        same_data(tmp_path, splits(text))
+        assert (tmp_path / "words").is_dir() == kept
+    (tmp_path / "config.json").write_text("{}")
+    afresh(tmp_path, data_changed(tmp_path, splits("old")))
+    with pytest.raises(UserError, match="The train rows are not those"):
+        same_data(tmp_path, splits("old"))
+
+
+def test_another_start_than_the_run_began_with_is_told(tmp_path):
+    told: list[str] = []
+    tell_start(tmp_path, "a", told.append)
+    tell_start(tmp_path, "b", told.append)  # nothing was trained yet
+    (tmp_path / "config.json").write_text("{}")
+    tell_start(tmp_path, "b", told.append)
+    assert told == []
+    tell_start(tmp_path, "a", told.append)
+    assert "began with other parameters" in told[0]

@@ -117,13 +117,19 @@ def test_bertadam_by_hand():
 
 def test_bertadam_clips_each_layer_of_a_stack_by_itself():
     plan = dataclasses.replace(PLAN, optimizer="bertadam", clip=1.0, weight_decay=0.0)
-    stacked = {"layers": {"kernel": jnp.array([[30.0, 40.0], [0.3, 0.4]])}}
-    zeros = jax.tree.map(jnp.zeros_like, stacked)
-    alone = [
-        ours(plan, [{"kernel": g}], {"kernel": jnp.zeros(2)})["kernel"]
-        for g in stacked["layers"]["kernel"]
-    ]
-    np.testing.assert_allclose(ours(plan, [stacked], zeros)["layers"]["kernel"], np.stack(alone))
+    both = jnp.array([[30.0, 40.0], [0.3, 0.4]])
+    alone = [ours(plan, [{"kernel": g}], {"kernel": jnp.zeros(2)})["kernel"] for g in both]
+    whole = ours(plan, [{"kernel": both}], {"kernel": jnp.zeros((2, 2))})["kernel"]
+    assert not np.allclose(whole, np.stack(alone))
+    for name, leaf, expected in (
+        ("layers", "kernel", alone),
+        ("lstm", "kernel", alone),  # of two directions
+        ("projection", "bias", alone),  # of two layers
+        ("projection", "kernel", whole),  # one for all layers
+    ):
+        tree = {name: {leaf: both}}
+        found = ours(plan, [tree], jax.tree.map(jnp.zeros_like, tree))[name][leaf]
+        np.testing.assert_allclose(found, np.stack(expected), err_msg=name)
 
 
 def test_linear_schedule_equals_transformers():

@@ -29,6 +29,7 @@ from jaxdistill.data.tasks import find_task
 from jaxdistill.errors import UserError
 from jaxdistill.files import read_json
 from jaxdistill.finished_teacher import tell_changes
+from jaxdistill.gate import gate
 from jaxdistill.losses import binary_cross_entropy, binary_kl_divergence
 from jaxdistill.methods.finetune import labelled_loss, task_loss
 from jaxdistill.methods.kd import BINARY_LOSSES
@@ -40,7 +41,6 @@ from jaxdistill.planning import make_method
 from jaxdistill.recipe import ensure_run
 from jaxdistill.scoring import score
 from jaxdistill.streaming import answers
-from jaxdistill.teachers import gate
 from jaxdistill.types import Batch, Progress
 
 METHODS = ("teacher", "student", "kd", "pkd", "tinybert", "theseus", "bilstm")

@@ -78,6 +78,23 @@ def test_accumulation_gives_row_r_to_part_r_modulo_n():
     assert seen == [[0, 2], [1, 3]]
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"adversary": "fgm"}, {"adversary": "fgm", "attack_scope": "tokens"}]
+)
+def test_a_plan_accumulates(changes):
+    """A batch has the same gradient in one part; that it is computed in two is seen here."""
+    seen = set()
+
+    def spy(trained, frozen, batch, rng, progress):
+        seen.add(batch.input_ids.shape[0])
+        return loss(trained, frozen, batch, rng, progress)
+
+    stage = Stage("s", spy, lambda path: True, "best")
+    plan = dataclasses.replace(PLAN, accumulate=2, **changes)
+    make_gradient(stage, plan)(trained(), {}, BATCH, KEY, NOW)
+    assert seen == {2}
+
+
 def test_fgm_on_the_table_by_hand():
     attacked = adversarial(gradient(loss), scope="table", radius=1.0, step=1.0, steps=1)
     batch = rows([[0]], [1.0])

@@ -28,9 +28,12 @@ def parse(*words):
     return from_command_line(["main", "--config=configs/tinybert_sst2.py", *words])
 
 
+def stage(name, *needs):
+    return Stage(name, lambda *_: None, lambda path: True, "last", needs, (2,))
+
+
 def planned(name, *needs):
-    stage = Stage(name, lambda *_: None, lambda path: True, "last", needs, (2,))
-    return SimpleNamespace(stage=stage, plan=SimpleNamespace(precision="float32"))
+    return SimpleNamespace(stage=stage(name, *needs), plan=SimpleNamespace(precision="float32"))
 
 
 def test_every_recipe_states_the_cache():
@@ -78,14 +81,14 @@ def test_a_config_that_does_not_work_is_refused(words, said):
 def test_what_a_stage_reads_must_be_there(words, needs, said):
     about = parse(*words).teacher
     if said is None:
-        check_needs((planned("s", *needs),), about)
+        check_needs((stage("s", *needs),), about)
         return
     with pytest.raises(UserError, match=said):
-        check_needs((planned("s", *needs),), about)
+        check_needs((stage("s", *needs),), about)
 
 
 def test_a_file_serves_the_last_stage_and_the_run_the_first():
-    both = (planned("one", "hiddens", "scores"), planned("two", "logits"))
+    both = (stage("one", "hiddens", "scores"), stage("two", "logits"))
     check_needs(both, parse(T + "logits=a.csv").teacher)
     with pytest.raises(UserError, match="Stage one"):
         check_needs(both, parse(T + "logits=a.csv", T + "run=").teacher)

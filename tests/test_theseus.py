@@ -67,6 +67,10 @@ def test_a_rate_that_never_reaches_1_is_refused():
     rising.check_steps(101)
     with pytest.raises(UserError, match=r"reaches 1 at step 100, and the stage replace has 99"):
         rising.check_steps(99)
+    between = theseus(rate=0.3, slope=0.7 / 99.5)  # step 99, the last of 100, has 0.996
+    between.check_steps(101)
+    with pytest.raises(UserError, match=r"reaches 1 at step 100, and the stage replace has 100"):
+        between.check_steps(100)
     theseus().check_steps(1)  # a constant rate has a second stage
     plan = recipes.plan(epochs=3, learning_rate=1e-3, batch_size=8)
     plans = {"replace": StagePlan(**plan.to_dict())}

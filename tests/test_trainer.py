@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from test_optimizer import PLAN
 from test_step import Listed
-from test_strategies import BATCH
+from test_strategies import BATCH, trained
+from test_strategies import loss as toy_loss
 
 from jaxdistill import processes, running, trainer
 from jaxdistill.checkpoint import Checkpoints
 from jaxdistill.data.batches import make_table
 from jaxdistill.data.tables import Examples
 from jaxdistill.data.tokens import Tokens
-from jaxdistill.log import RunLog
+from jaxdistill.log import RunLog, read_metrics
 from jaxdistill.preemption import Signals
 from jaxdistill.sharding import make_mesh
 from jaxdistill.surroundings import Surroundings
@@ -65,6 +66,41 @@ def test_after_a_kill_the_best_is_what_is_kept_on_disk(tmp_path):
     params, record = train_stage(stage, TRAINED, START, {}, other, number=0)
     assert (record["step"], record["metrics"], kept.step) == (3, {"accuracy": 0.9}, 3)
     assert params["student"]["w"] == kept.state["student"]["w"]
+
+
+def test_a_stage_is_trained_as_its_plan_says(tmp_path):
+    stage = Stage("s", toy_loss, lambda path: True, "last")
+    found, seen, norms = {}, {}, {}
+    for name, changes in {
+        "none": {},
+        "fgm": {"adversary": "fgm"},
+        "pgd": {"adversary": "pgd"},
+        "float16": {"precision": "float16"},
+    }.items():
+        plan = dataclasses.replace(TRAINED, **changes)
+        with RunLog(tmp_path / name) as log:
+            surroundings = around(tmp_path / name, [], 2, log=log, log_steps=1)
+            params, _ = train_stage(stage, plan, trained(), {}, surroundings, number=0)
+        found[name] = np.asarray(params["student"]["embeddings"]["word"]["embedding"])
+        lines = [line for line in read_metrics(tmp_path / name) if line["kind"] == "train"]
+        (seen[name],) = {frozenset(line) & {"adversarial_loss", "loss_scale"} for line in lines}
+        norms[name] = round(lines[0]["gradient_norm"], 3)
+    attacked = {"adversarial_loss"}
+    assert seen == {"none": set(), "fgm": attacked, "pgd": attacked, "float16": {"loss_scale"}}
+    assert norms["float16"] == norms["none"]
+    assert len(set(norms.values())) == 3  # what the optimizer is given is another gradient
+    np.testing.assert_allclose(found["float16"], found["none"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("every", "judged"), [(0, [3, 6]), (2, [2, 4, 6]), (3, [3, 6]), (5, [3, 6]), (500, [3, 6])]
+)
+def test_dev_is_judged_once_an_epoch_at_least(every, judged, tmp_path):
+    plan = dataclasses.replace(TRAINED, epochs=2, eval_steps=every)
+    stage = Stage("s", loss, lambda path: True, "best")
+    with RunLog(tmp_path) as log:
+        train_stage(stage, plan, START, {}, around(tmp_path, [0.1] * 9, 3, log=log), number=0)
+    assert [x["step"] for x in read_metrics(tmp_path) if x["kind"] == "eval"] == judged
 
 
 def test_a_wish_to_save_is_cast_once(tmp_path, monkeypatch):

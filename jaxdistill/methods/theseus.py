@@ -86,7 +86,7 @@ class Theseus:
     def check_steps(self, steps: int) -> None:
         """Raises UserError where the rate rises and has not reached 1 after so many steps."""
         reached = (1 - self.rate) / self.slope if self.slope else 0.0
-        if reached >= steps:
+        if reached > steps - 1:
             raise UserError(
                 f"config.method.rate={self.rate:g} with slope={self.slope:g} reaches 1 at step "
                 f"{math.ceil(reached):,}, and the stage replace has {steps:,}: the successor would "

@@ -56,7 +56,8 @@ class TinyBert:
     temperature: float
     """Of the prediction loss, on both sides; 1 in the paper."""
     soft_weight: float
-    """Of the prediction loss, a mean over examples of sums over classes. 1/C gives the original
+    """Of the prediction loss, a mean over examples of sums over classes (where a row has any number
+    of labels, of means over them). 1/C gives the original
     code's mean over both, which matters in the joint stage, where it is summed with others."""
 
     def extras(self, rng: Any, student: Any, teacher: Any) -> Params:
