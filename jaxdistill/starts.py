@@ -89,6 +89,7 @@ def make_start(
         start = _whole(
             wanted.source, where, task, key, notice, as_it_is=as_it_is, headless=headless
         )
+    _tell_sizes(wanted, where, start.bert, notice)
     if config.encoder:  # general distillation: there are no labels
         body = {part: tree for part, tree in start.params.items() if part != "classifier"}
         start = start._replace(params=body)
@@ -107,6 +108,16 @@ def make_start(
             f"{start.bert.positions}, and a config.data.max_length that fits them."
         )
     return start
+
+
+def _tell_sizes(wanted: ModelConfig, where: str, shape: BertShape, notice: Notice) -> None:
+    """Says which sizes of the section mean nothing, since the source brings its own."""
+    names = ("layers", "width", "heads", "inner")
+    given = [name for name in names if getattr(wanted, name) not in (None, getattr(shape, name))]
+    if given:
+        said = ", ".join(f"{where}.{name}={getattr(wanted, name)}" for name in given)
+        theirs = ", ".join(f"{name} {getattr(shape, name)}" for name in given)
+        notice(f"{said} is not read: {wanted.source} brings {theirs}")
 
 
 def _of_words(

@@ -229,6 +229,17 @@ def test_a_student_of_the_pre_trained_teacher_is_its_own_twin(
     assert twin is start
 
 
+def test_sizes_that_the_source_brings_itself_are_told(
+    theseus, teacher, checkpoint, configured, tmp_path
+):
+    given = {"student__source": checkpoint, "student__layers": 1, "student__width": SHAPE.width}
+    said = starting(configured("kd", tmp_path, **given), teacher)[-1]
+    (told,) = [text for text in said if "is not read" in text]
+    assert told == f"config.student.layers=1 is not read: {checkpoint} brings layers 4"
+    said = starting(configured("kd", tmp_path), teacher)[-1]
+    assert not [text for text in said if "is not read" in text]
+
+
 def test_the_report_says_where_the_twin_started(theseus, checkpoint):
     run, report = theseus
     assert f"the same layers of {checkpoint}" in report["baseline"]["start"]
