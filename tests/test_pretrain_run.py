@@ -199,9 +199,9 @@ def test_chinese_words_are_not_known_to_word_pieces(tmp_path):
 def test_the_held_out_loss_falls_and_chooses(finished):
     run, report = finished
     lines = [line for line in read_metrics(run) if line["kind"] == "eval"]
-    assert len(lines) == 5
+    assert len(lines) == 14  # once an epoch, more often than every 90 steps
     losses = [line["loss"] for line in lines]
-    assert losses[-1] < losses[0] - 0.2 < np.log(22)
+    assert losses[-1] < min(losses[0], np.log(22)) - 0.2
     best = lines[int(np.argmin(losses))]
     assert report["stages"][0]["step"] == best["step"]
     assert report["metrics"]["dev"] == pytest.approx(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from pathlib import Path
 from types import SimpleNamespace
@@ -226,7 +227,8 @@ def test_word_pieces_take_the_vectors_of_words(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXDISTILL_CACHE", str(tmp_path / "cache"))
     tiny.write_tokenizer(tmp_path / "teacher" / "tokenizer")
     (tmp_path / "glove.txt").write_text("film 1.5 -2.0\nstory 0.5 0.25\ncafé 1 1\n")
-    about, told = section(view="wordpieces", vectors=str(tmp_path / "glove.txt")), []
+    about = section(view="wordpieces", vectors=str(tmp_path / "glove.txt"), vocabulary="texts")
+    told: list[str] = []
     texts = (["the film is a story", "a fine film"],)
     teacher = SimpleNamespace(folder=tmp_path / "teacher")
     run = material(tmp_path / "run", told)._replace(teacher=teacher, texts=texts)
@@ -235,6 +237,15 @@ def test_word_pieces_take_the_vectors_of_words(tmp_path, monkeypatch):
     at = found.view.vocabulary.index
     assert table[at("film")].tolist() == [1.5, -2.0] and table[at("story")].tolist() == [0.5, 0.25]
     assert "2 of 6 words" in told[-1]
+    whole = dataclasses.replace(about, vocabulary="")
+    found = start_bilstm(whole, jax.random.key(0), run._replace(folder=tmp_path / "whole"))
+    pieces = load_tokenizer(tmp_path / "teacher" / "tokenizer").get_vocab()
+    named = sorted((p for p in pieces if p[0] != "["), key=pieces.__getitem__)
+    assert found.view.vocabulary == (*OWN, *named)
+    assert {"dull", "cast"} <= set(found.view.vocabulary)  # which no text has
+    rare = dataclasses.replace(about, vocabulary="", min_count=2)
+    found = start_bilstm(rare, jax.random.key(0), run._replace(folder=tmp_path / "rare"))
+    assert found.view.vocabulary == (*OWN, "a", "film")
 
 
 def test_a_bert_gives_words_the_mean_of_their_pieces(tmp_path, real_checkpoint):
@@ -251,7 +262,7 @@ def test_a_bert_gives_words_the_mean_of_their_pieces(tmp_path, real_checkpoint):
     assert len(pieces) == 3
     assert found.shape == (307, 2) and not found[0].any()
     assert found[1:].std() == pytest.approx(0.3, rel=1e-3)
-    assert "its 384 numbers reduced to 2, for all of 306 words" in told[-1]
+    assert "its 384 numbers reduced to 2, for 306 of 306 words" in told[-1]
 
 
 def test_real_vectors_cover_real_words(shared_data):
