@@ -70,7 +70,7 @@ def start_bilstm(about: BiLstmConfig, key: jax.Array, material: Material) -> BiL
     table = _word_table(about, material)
     teacher = material.teacher
     tokenizer = teacher.folder / "tokenizer" if teacher else table.tokenizer if table else None
-    view = _view(about, tokenizer, material)
+    view = _view(about, tokenizer, table, material)
     shape = BiLstmShape(
         vocab=len(view.vocabulary),
         width=about.width,
@@ -94,7 +94,9 @@ def start_bilstm(about: BiLstmConfig, key: jax.Array, material: Material) -> BiL
     return BiLstmStart(shape, {**params, "embeddings": tables}, tokenizer, view)
 
 
-def _view(about: BiLstmConfig, tokenizer: Path | None, material: Material) -> View:
+def _view(
+    about: BiLstmConfig, tokenizer: Path | None, table: _WordTable | None, material: Material
+) -> View:
     """How the run reads texts: as it began, or as the section says, written down."""
     folder = material.folder / WORDS
     pieces = None
@@ -110,7 +112,7 @@ def _view(about: BiLstmConfig, tokenizer: Path | None, material: Material) -> Vi
         return read_view(folder, pieces)
     splitter = Splitter(about.view, about.lower, pieces)
     if pieces and not about.vocabulary and not about.vocabulary_size and about.min_count <= 1:
-        vocabulary = every_piece(pieces)
+        vocabulary = every_piece(pieces, None if table is None else len(table.rows))
     else:
         listed = about.vocabulary not in ("", TEXTS)
         vocabulary = build_vocabulary(

@@ -71,7 +71,9 @@ def _beside(config: Config, task: Task) -> None:
 
 def _source(name: str, key: str, recipe: Config) -> None:
     """A folder that something starts from; names that may be of the hub are left alone."""
-    path = Path(name.rpartition(":")[0] or name).expanduser()
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        path = Path(name.rpartition(":")[0] or name).expanduser()
     if path.absolute() == Path(recipe.workdir).expanduser().absolute():
         return  # it will be there
     if name not in KEYWORDS and name.startswith(LOOKS_LIKE_A_RUN) and not path.is_dir():

@@ -20,7 +20,10 @@ START = "start.json"
 PREPARED = (
     "tokenizer",
     "words",
-    "teacher",
+    "teacher/parameters.json",
+    "teacher/logits.json",
+    "teacher/cache.json",
+    "teacher/dev.npz",
     "augmented",
     "data.json",
     "task.json",

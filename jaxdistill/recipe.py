@@ -103,7 +103,7 @@ def ensure_run(config: Config) -> dict[str, Any]:
         teacher = teaching.teacher
         mine = config.augment.text if config.augment else None
         own = read_own(task, Path(mine).expanduser(), log.notice) if mine else []
-        texts = with_own(splits, own)
+        texts = with_own(splits, own) if own else splits["train"].texts
         start = make_start(config, task, teacher, texts, folder, log.notice, poll)
         tell_start(folder, _same_everywhere(folder, start), log.notice)
         twin = make_twin(config, task, teacher, start, log.notice) if config.baseline else None
@@ -194,7 +194,8 @@ def _train_teacher(config: Config, recipe: Config) -> None:
     except UserError as error:
         raise type(error)(
             f"In the teacher's run, whose folder is config.teacher.run={recipe.workdir} and whose "
-            f"keys begin with config.teacher.recipe: {error}"
+            f"keys begin with config.teacher.recipe, but for the data, which are the student's "
+            f"(config.data.folder and train_rows): {error}"
         ) from error
 
 

@@ -150,7 +150,8 @@ def _adopted(config: Config, about: TeacherConfig, folder: Path) -> bool:
     if plain["task"] != config.task or not _one_place(plain["model"]["source"], about.run):
         return False
     if (folder / ADOPTED).is_file() and (now := files_of(about.run)):
-        if read_json(folder / ADOPTED) != now:
+        before = read_json(folder / ADOPTED)
+        if any(now.get(name) != value for name, value in before.items()):
             raise UserError(
                 f"{folder} has adopted the classifier {about.run}, whose files are others by now "
                 f"(weights, config.json or tokenizer). Remove {folder}, so that it is adopted "

@@ -396,6 +396,12 @@ def test_a_finished_adoption_serves_students_of_other_data(tmp_path, request, mo
     (tmp_path / "theirs" / "model.safetensors").write_bytes(b"weights")
     assert found() == (None, folder)
     assert found(f"--config.teacher.run={tmp_path}/theirs/") == (None, folder)
+    before = json.loads((folder / "adopted.json").read_text())
+    (folder / "adopted.json").write_text(
+        json.dumps({"sha256": before["sha256"]})
+    )  # as it was written first
+    assert found() == (None, folder)
+    (folder / "adopted.json").write_text(json.dumps(before))
     (tmp_path / "theirs" / "config.json").write_text('{"id2label": {"0": "positive"}}')
     with pytest.raises(UserError, match=changed):
         found()

@@ -223,7 +223,9 @@ def test_what_is_not_asked_for_may_be_missing(parse, tmp_path, monkeypatch):
     tinybert = {"augment__name": "tinybert", **characters}
     masked = {"augment__name": "tang", "augment__p_pos": 0.0, **characters}
     own = {"teacher__run": "runs/mine", "student__vectors": "runs/mine"}
-    for flags in ({}, own, text, tang, tinybert, masked):
+    (tmp_path / "runs" / "10:30").mkdir(parents=True)
+    odd = {"student__vectors": "runs/10:30"}
+    for flags in ({}, own, odd, text, tang, tinybert, masked):
         look(parse(BILSTM, **flags))
 
 
@@ -276,12 +278,17 @@ def test_rows_that_are_mended_before_training_begins_are_the_runs(tmp_path):
         return {"train": Examples(np.zeros(1, np.int32), ([text],), np.zeros(1, np.int32))}
 
     same_data(tmp_path, splits("old"))
-    (tmp_path / "words").mkdir()
+    for name in ("words", "teacher"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "teacher" / "report.json").write_text("{}")  # somebody trained one there
+    (tmp_path / "teacher" / "parameters.json").write_text("[]")
     assert not data_changed(tmp_path, splits("old"))
     for text, kept in (("old", True), ("new", False)):
         afresh(tmp_path, data_changed(tmp_path, splits(text)))
         same_data(tmp_path, splits(text))
         assert (tmp_path / "words").is_dir() == kept
+        assert (tmp_path / "teacher" / "parameters.json").is_file() == kept
+    assert (tmp_path / "teacher" / "report.json").is_file()
     (tmp_path / "config.json").write_text("{}")
     afresh(tmp_path, data_changed(tmp_path, splits("old")))
     with pytest.raises(UserError, match="The train rows are not those"):

@@ -218,7 +218,7 @@ def test_words_without_a_vector_are_drawn_of_the_same_size(tmp_path, monkeypatch
     assert np.array_equal(found.params["embeddings"]["fixed"]["embedding"], table)
     assert "2 of 304 words (0.7%)" in told[0]
     (tmp_path / "run" / "words" / "vocab.txt").write_text("\n".join([*OWN, "the", ""]))
-    again = _view(about, None, run)  # a run goes on as it began
+    again = _view(about, None, None, run)  # a run goes on as it began
     assert again.vocabulary == (*OWN, "the")
 
 
@@ -251,7 +251,7 @@ def test_word_pieces_take_the_vectors_of_words(tmp_path, monkeypatch):
 def test_a_bert_gives_words_the_mean_of_their_pieces(tmp_path, real_checkpoint):
     about, told = section(vectors=str(real_checkpoint)), []
     run = material(tmp_path, told)
-    view, table = _view(about, None, run), _word_table(about, run)
+    view, table = _view(about, None, None, run), _word_table(about, run)
     found = _vectors(about, view, table, np.zeros((307, 2), np.float32), run)
     pieces = load_tokenizer(real_checkpoint).encode("café w7", add_special_tokens=False).ids
     assert _rows(["café", "w7", " "], view, load_tokenizer(real_checkpoint), table) == [

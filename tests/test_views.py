@@ -102,6 +102,7 @@ def test_a_tokenizers_vocabulary_has_every_piece_that_a_text_may_have(tmp_path):
     pieces = ["[PAD]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "b", "a", "##c"]
     write_tokenizer(tmp_path, pieces)
     assert every_piece(load_tokenizer(tmp_path)) == (*OWN, "b", "a", "##c")
+    assert every_piece(load_tokenizer(tmp_path), 8) == (*OWN, "b", "a")
 
 
 def test_numbers_by_hand_and_what_is_told():

@@ -136,7 +136,6 @@ def _read_tsv(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
 
 def _read_csv(task: Task, path: Path, columns: Sequence[str], notice: Notice) -> Iterator[Row]:
     reader = csv.reader((line + "\n" for _, line in _lines(path, notice)), strict=True)
-    first = next(_lines(path, lambda text: None), (1, ""))[1]
     row, blank = -1, 0
     limit = csv.field_size_limit(path.stat().st_size + 1)  # else a text ends it at 131,072
     try:
@@ -153,7 +152,7 @@ def _read_csv(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
         raise UserError(
             f"{place(path, row + 1, reader.line_num)}: not sound CSV ({error}). A text with a "
             f"quote, a comma or a line feed in it stands between quotes, a quote in it twice."
-            f"{otherwise(task, path, first)}"
+            f"{otherwise(task, path, next(_lines(path, lambda text: None), (1, ''))[1])}"
         ) from error
     finally:
         csv.field_size_limit(limit)

@@ -101,10 +101,15 @@ def build_vocabulary(
     return (*OWN, *words)
 
 
-def every_piece(tokenizer: Tokenizer) -> tuple[str, ...]:
-    """A vocabulary: OWN, then the pieces that a tokenizer may cut a text into, by their number."""
+def every_piece(tokenizer: Tokenizer, rows: int | None = None) -> tuple[str, ...]:
+    """A vocabulary: OWN, then the pieces that a tokenizer may cut a text into, by their number.
+
+    Args:
+      rows: of a model's word table; pieces beyond it, which were added later, are left out.
+    """
     pieces = tokenizer.get_vocab()
-    words = (w for w in pieces if w not in _NO_WORDS and not _UNUSED.fullmatch(w))
+    known = (w for w, number in pieces.items() if rows is None or number < rows)
+    words = (w for w in known if w not in _NO_WORDS and not _UNUSED.fullmatch(w))
     return (*OWN, *sorted(words, key=pieces.__getitem__))
 
 

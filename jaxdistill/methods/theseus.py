@@ -86,11 +86,12 @@ class Theseus:
     def check_steps(self, steps: int) -> None:
         """Raises UserError where the rate rises and has not reached 1 after so many steps."""
         reached = (1 - self.rate) / self.slope if self.slope else 0.0
-        if reached > steps - 1:
+        if reached > steps - 1 + 1e-6:
+            enough = (1 - self.rate) / max(steps - 1.5, 0.5)
             raise UserError(
                 f"config.method.rate={self.rate:g} with slope={self.slope:g} reaches 1 at step "
                 f"{math.ceil(reached):,}, and the stage replace has {steps:,}: the successor would "
-                f"never have run whole. Set a slope above {(1 - self.rate) / steps:.2g}, or more "
+                f"never have run whole. Set a slope above {enough:.3g}, or more "
                 f"epochs."
             )
 
