@@ -20,10 +20,7 @@ START = "start.json"
 PREPARED = (
     "tokenizer",
     "words",
-    "teacher/parameters.json",
-    "teacher/logits.json",
-    "teacher/cache.json",
-    "teacher/dev.npz",
+    "teacher",
     "augmented",
     "data.json",
     "task.json",
@@ -31,6 +28,8 @@ PREPARED = (
     START,
 )
 """What is in a run folder by then."""
+OF_TEACHER = ("parameters.json", "logits.json", "cache.json", "dev.npz")
+"""What a run keeps of its teacher in the folder of that name, where the teacher itself may be."""
 
 
 def begin(folder: Path, config: Config) -> None:
@@ -93,7 +92,11 @@ def tell_start(folder: Path, start: str, notice: Callable[[str], None]) -> None:
 
 
 def _clear(folder: Path) -> None:
-    for path in (folder / name for name in PREPARED):
+    names = list(PREPARED)
+    if (folder / "teacher" / "lock").exists():  # somebody's run: a teacher was trained there
+        names.remove("teacher")
+        names += [f"teacher/{name}" for name in OF_TEACHER]
+    for path in (folder / name for name in names):
         if path.is_dir():
             shutil.rmtree(path)
         else:

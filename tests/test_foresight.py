@@ -280,7 +280,8 @@ def test_rows_that_are_mended_before_training_begins_are_the_runs(tmp_path):
     same_data(tmp_path, splits("old"))
     for name in ("words", "teacher"):
         (tmp_path / name).mkdir()
-    (tmp_path / "teacher" / "report.json").write_text("{}")  # somebody trained one there
+    (tmp_path / "teacher" / "report.json").write_text("{}")
+    (tmp_path / "teacher" / "lock").write_text("")  # somebody trained one there
     (tmp_path / "teacher" / "parameters.json").write_text("[]")
     assert not data_changed(tmp_path, splits("old"))
     for text, kept in (("old", True), ("new", False)):
