@@ -21,7 +21,6 @@ share a disk.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shutil
@@ -31,10 +30,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import orbax.checkpoint as orbax
 
 from jaxdistill import processes
+from jaxdistill.arrays import read_arrays, short, write_arrays
 from jaxdistill.errors import UserError
 from jaxdistill.files import canonical_json, read_json, sync_folder, write_json
 from jaxdistill.manifest import (
@@ -75,7 +73,6 @@ class Checkpoints:
         self.keep = keep
         self.notice = notice
         self._unsound: set[int] = set()
-        _quiet_orbax()
 
     def steps(self) -> list[int]:
         """Returns the steps that have a manifest, rising; whether they are sound is not checked."""
@@ -116,7 +113,7 @@ class Checkpoints:
             older = self.steps() or "there are none"
             self.notice(
                 f"CHECKPOINT NOT SAVED: step {step} could not be written to {self.folder} "
-                f"({_short(error)}). Older checkpoints are kept: {older}."
+                f"({short(error)}). Older checkpoints are kept: {older}."
             )
             return False
         self._unsound.discard(step)
@@ -157,7 +154,8 @@ class Checkpoints:
                 if wanted is not None:
                     compare(path, manifest["leaves"], wanted)
                 verify_files(path, manifest["files"])
-                return Restored(number, _load(path, target), read_json(path / DETAILS))
+                state = read_arrays(path / "state", target)
+                return Restored(number, state, read_json(path / DETAILS))
             except Unsound as error:
                 self._unsound.add(number)
                 damage.append(str(error))
@@ -227,11 +225,7 @@ class Checkpoints:
 
 
 def _write(folder: Path, step: int, state: dict[str, Any], details: Mapping[str, Any]) -> None:
-    # orbax refuses arrays without elements; their shape says all.
-    arrays = {path: leaf for path, leaf in state.items() if 0 not in leaf.shape}
-    if arrays:
-        with _orbax() as checkpointer:
-            checkpointer.save(folder / "state", arrays)
+    write_arrays(folder / "state", state)
     write_json(folder / DETAILS, details)
     write_manifest(folder, step, state)
 
@@ -242,38 +236,6 @@ def _as_saved(leaves: Mapping[str, Any]) -> dict[str, Any]:
             path: jax.ShapeDtypeStruct(tuple(leaf["shape"]), jnp.dtype(leaf["dtype"]))
             for path, leaf in leaves.items()
         }
-    )
-
-
-def _load(folder: Path, abstract: Any) -> Any:
-    targets = leaves_of(abstract)
-    loaded: dict[str, np.ndarray] = {}
-    if any(0 not in target.shape for target in targets.values()):
-        try:
-            with _orbax() as checkpointer:
-                loaded = checkpointer.restore(folder / "state")
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise Unsound(f"{folder / 'state'} cannot be read by orbax: {_short(error)}") from error
-    leaves = []
-    for path, target in targets.items():
-        value = loaded[path] if path in loaded else np.zeros(target.shape, target.dtype)
-        sharding = getattr(target, "sharding", None)
-        if sharding is None:
-            sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        part = jax.make_array_from_callback(target.shape, sharding, value.__getitem__)
-        # A buffer that is NumPy's memory must not be donated; a copy may.
-        leaves.append(jnp.copy(part))
-    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(abstract), leaves)
-
-
-def _orbax() -> orbax.Checkpointer:
-    """What writes and reads arrays in this process, and asks no other."""
-    me = processes.index()
-    alone = orbax.options.MultiprocessingOptions(
-        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process{me}"
-    )
-    return orbax.Checkpointer(
-        orbax.PyTreeCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone
     )
 
 
@@ -288,29 +250,3 @@ def _remove(path: Path) -> None:
             os.replace(path, doomed)
             path = doomed
         shutil.rmtree(path)
-
-
-def _short(error: BaseException) -> str:
-    # tensorstore: "... Failed to write 157133 bytes to file 14: No space left on device
-    # [os_error_code='28']", after several nested paths.
-    cause = re.search(r": ([^:\[]+) \[os_error_code", str(error))
-    lines = str(error).strip().splitlines()
-    if cause or not lines:
-        return cause[1] if cause else type(error).__name__
-    return f"{type(error).__name__}: {lines[0][:300]}".rstrip(".")  # a sentence goes on
-
-
-class _OrbaxChatter(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return f"{os.sep}orbax{os.sep}" not in record.pathname
-
-
-_CHATTER = _OrbaxChatter()
-
-
-def _quiet_orbax() -> None:
-    """Orbax tells absl's logger of every step of a save, and of a failure once per thread.
-
-    What fails it raises as well, and that is reported in one line here.
-    """
-    logging.getLogger("absl").addFilter(_CHATTER)  # adding it twice changes nothing

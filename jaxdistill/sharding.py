@@ -82,6 +82,18 @@ def place(tree: Any, mesh: Mesh) -> Any:
     return jax.tree_util.tree_map_with_path(put, tree)
 
 
+def shapes(tree: Any, mesh: Mesh | None = None) -> Any:
+    """The tree's leaves as jax.ShapeDtypeStruct, placed as spec says where a mesh is given."""
+
+    def shape(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        size = np.shape(leaf)
+        sharding = None if mesh is None else NamedSharding(mesh, spec(name, size))
+        return jax.ShapeDtypeStruct(size, leaf.dtype, sharding=sharding)
+
+    return jax.tree_util.tree_map_with_path(shape, tree)
+
+
 def pinned(tree: Any, mesh: Mesh) -> Any:
     """Within jit: the tree, to lie as spec says whatever XLA would choose."""
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
 
 from jaxdistill import mirror, processes
 from jaxdistill.checkpoint import Checkpoints
@@ -21,8 +20,9 @@ from jaxdistill.chunks import chunk_size, next_chunk, passed_by_tokens
 from jaxdistill.errors import Preempted, UserError
 from jaxdistill.files import read_json, write_json
 from jaxdistill.gradients import ledger_entry, term_norms
-from jaxdistill.optimizer import make_optimizer, make_schedule
-from jaxdistill.sharding import fetch, place, spec, split, split_stacked
+from jaxdistill.intake import Intake, fresh_counts
+from jaxdistill.optimizer import make_optimizer
+from jaxdistill.sharding import fetch, place, shapes, split, split_stacked
 from jaxdistill.step import State, make_steps, progress_at, stack, start
 from jaxdistill.strategies import make_gradient
 from jaxdistill.surroundings import Surroundings
@@ -31,8 +31,6 @@ from jaxdistill.types import Batch, Batches, Params, Stage, StagePlan
 
 LOOKAHEAD = 1
 """Dispatches handed to the devices before the host waits for the oldest."""
-BAD_STEPS = 20
-"""Steps in a row without a finite loss after which a stage gives up."""
 
 
 def train_stage(
@@ -57,7 +55,8 @@ def train_stage(
 
     Raises:
       Preempted: a signal came; the state is saved.
-      UserError: the loss was not finite for BAD_STEPS steps in a row, or a checkpoint is unusable.
+      UserError: the loss was not finite for intake.BAD_STEPS steps in a row, or a checkpoint is
+        unusable.
     """
     folder = around.folder / stage.name
     done = folder / "done.json"
@@ -69,7 +68,7 @@ def train_stage(
     record = read_json(done)
     # Of another step than this record they would not be what it says.
     there = record["step"] in best.steps()
-    restored = best.restore(_shapes(params), record["step"]) if there else None
+    restored = best.restore(shapes(params), record["step"]) if there else None
     if restored is None:
         raise UserError(
             f"{done} says that stage {stage.name} is finished, but {folder / 'best'} holds no "
@@ -97,7 +96,6 @@ class _Training:
         self.steps = plan.epochs * self.per_epoch
         trained, self.still = partition(params, stage.trains)
         optimizer = make_optimizer(plan, self.steps)
-        self.schedule = make_schedule(plan, self.steps)
         self.run_steps = make_steps(make_gradient(stage, plan), optimizer, self.steps, around.mesh)
         self.norms = jax.jit(term_norms(stage.loss, plan.accumulate))
         self.frozen = place(merge(self.still, frozen), around.mesh)
@@ -109,25 +107,26 @@ class _Training:
         self.begun = time.monotonic()
         fresh = start(trained, optimizer, around.mesh, scaled=plan.precision == "float16")
         self.state, self.details = self._resume(fresh, params)
+        self.intake = Intake(
+            stage.name,
+            plan,
+            around,
+            steps=self.steps,
+            per_epoch=self.per_epoch,
+            counts=self.details,
+        )
         self.saved = time.monotonic()
 
     def _resume(self, fresh: State, params: Params) -> tuple[State, dict[str, Any]]:
-        restored = self.latest.restore(_shapes(fresh, self.around.mesh))
+        restored = self.latest.restore(shapes(fresh, self.around.mesh))
         if restored is None:
             self.around.log.truncate(self.stage.name, 0, 0)
-            return fresh, {
-                "evaluated": 0,
-                "best": None,
-                "window": [],
-                "seconds": 0.0,
-                "skipped": 0,
-                "in_a_row": 0,
-            }
+            return fresh, {"evaluated": 0, "best": None, "seconds": 0.0, **fresh_counts()}
         step, state, details = restored
         self.around.log.truncate(self.stage.name, step, details["evaluated"])
         # After a kill there may be a later best one, which has replaced that of this step.
         if self.best.steps()[-1:] >= [step]:
-            kept = self.best.restore(_shapes(params))
+            kept = self.best.restore(shapes(params))
             assert kept is not None, "there is one"
             details["best"] = kept.details
         if self.around.source is not None:
@@ -149,12 +148,11 @@ class _Training:
             "Its files differ: remove the other processes' temporary folders and start again.",
         )
         votes = processes.Votes(around.mesh, LOOKAHEAD + 1)
-        pending: list[_Pending] = []
         try:
             with around.log.progress(stage.name, self.steps, step) as bar:
                 while True:
                     if self._due(step):
-                        self._drain(pending, bar, 0)
+                        self.intake.drain(0, bar)
                         self._evaluate(step)
                     late = time.monotonic() - self.saved > around.checkpoint_seconds
                     if late:  # one wish, of which the answer may come later
@@ -165,11 +163,11 @@ class _Training:
                     if step == self.steps:
                         break
                     if save:
-                        self._drain(pending, bar, 0)
+                        self.intake.drain(0, bar)
                         self._save(step)
                     batches, size = self._chunk(step)
                     if around.ledger_steps and step % around.ledger_steps == 0:
-                        self._drain(pending, bar, 0)
+                        self.intake.drain(0, bar)
                         self._enter(step, batches[0])
                     self.state, metrics = self.run_steps(
                         self.state,
@@ -178,11 +176,11 @@ class _Training:
                         self.key,
                         np.int32(len(batches)),
                     )
-                    pending.append(_Pending(step, batches, metrics))
+                    self.intake.add(step, batches, metrics)
                     step += len(batches)
-                    self._drain(pending, bar, LOOKAHEAD)
+                    self.intake.drain(LOOKAHEAD, bar)
         except Preempted:
-            self._drain(pending, None, 0)
+            self.intake.drain(0)
             self._must(self._save(step), self.latest)
             raise
         self._finish(step)
@@ -225,52 +223,6 @@ class _Training:
         if entry := ledger_entry(found):
             self.around.log.write("ledger", self.stage.name, step, entry)
 
-    def _drain(self, pending: list[_Pending], bar: Any, left: int) -> None:
-        """Waits for all but the newest `left` dispatches and takes their metrics in."""
-        while len(pending) > left:
-            first, batches, metrics = pending.pop(0)
-            columns = {name: np.asarray(column) for name, column in metrics.items()}
-            for index, batch in enumerate(batches):
-                values = {name: float(column[index]) for name, column in columns.items()}
-                self._take_in(first + index + 1, batch, values, bar)
-
-    def _take_in(self, step: int, batch: Batch, found: dict[str, float], bar: Any) -> None:
-        """One step's metrics: counted, shown, and at every log_steps written."""
-        values = {"loss": found.pop("loss"), **found}  # jit returns names in sorted order
-        bad = values.pop("skipped") > 0
-        self.details["skipped"] += bad
-        self.details["in_a_row"] = self.details["in_a_row"] + 1 if bad else 0
-        if self.details["in_a_row"] >= BAD_STEPS:
-            raise UserError(
-                f"Stage {self.stage.name}: loss or gradient was not finite for {BAD_STEPS} "
-                f"steps in a row, last on rows {batch.row[:8].tolist()} and others. Nothing "
-                f"was changed by those steps. Lower the learning rate "
-                f"({self.plan.learning_rate:g}) or look at these rows."
-            )
-        if bad and self.details["skipped"] == 1 and self.plan.precision != "float16":
-            self.around.log.notice(
-                f"{self.stage.name} step {step}: loss or gradient was not finite, on rows "
-                f"{batch.row[:8].tolist()} and others; such steps change nothing and are counted"
-            )
-        window = self.details["window"]
-        if not bad:
-            window.append(values)
-        if bar is not None:
-            real = batch.weight > 0
-            read = batch.mask if batch.words is None else batch.words > 0
-            # Of one process; the others have as many rows, and tokens that are much alike.
-            there = self.plan.batch_size // len(batch.row)
-            bar.update(step, values, there * int(real.sum()), there * int(read[real].sum()))
-        if window and (step % self.around.log_steps == 0 or step == self.steps):
-            means = {name: float(np.mean([v[name] for v in window])) for name in window[0]}
-            where = {
-                "epoch": step / self.per_epoch,
-                # A step that changed nothing has not moved the schedule on either.
-                "learning_rate": float(self.schedule(max(step - 1 - self.details["skipped"], 0))),
-            }
-            self.around.log.write("train", self.stage.name, step, {**where, **means})
-            window.clear()
-
     def _due(self, step: int) -> bool:
         """Whether parameters are to be judged, or just kept, before the next step."""
         if step <= self.details["evaluated"]:
@@ -310,7 +262,8 @@ class _Training:
 
     def _save(self, step: int) -> bool:
         now = time.monotonic()
-        details = {**self.details, "seconds": self.details["seconds"] + now - self.begun}
+        seconds = self.details["seconds"] + now - self.begun
+        details = {**self.details, **self.intake.counts(), "seconds": seconds}
         if self.around.source is not None:
             details["stream"] = self.around.source.position(step)
         done = self.latest.save(step, self.state, details)
@@ -325,7 +278,7 @@ class _Training:
                 f"number, so that no parameters could be chosen. See metrics.jsonl."
             )
         seconds = self.details["seconds"] + time.monotonic() - self.begun
-        skipped = self.details["skipped"]
+        skipped = self.intake.skipped
         if skipped:
             self.around.log.notice(
                 f"{self.stage.name}: {skipped} of {step} steps were skipped, whose loss or "
@@ -343,24 +296,3 @@ class _Training:
                 f"says why. Make room there and run the same command again: it goes on from the "
                 f"newest checkpoint there is."
             )
-
-
-class _Pending(NamedTuple):
-    """A dispatch whose metrics have not been read yet."""
-
-    step: int
-    """Steps done before it."""
-    batches: list[Batch]
-    metrics: Any
-
-
-def _shapes(tree: Any, mesh: Mesh | None = None) -> Any:
-    """The tree's leaves as jax.ShapeDtypeStruct, placed as spec says where a mesh is given."""
-
-    def shape(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        size = np.shape(leaf)
-        sharding = None if mesh is None else NamedSharding(mesh, spec(name, size))
-        return jax.ShapeDtypeStruct(size, leaf.dtype, sharding=sharding)
-
-    return jax.tree_util.tree_map_with_path(shape, tree)

@@ -22,9 +22,9 @@ FLOORS = {
     "maskedwords "
     "bilstm_section bilstm_start own_section config command_line sections recipes tuned presets "
     "general general_section",
-    5: "trainer surroundings",
+    5: "trainer intake surroundings",
     4: "scoring precisions runs streaming submission assets inventory teacher_cache report curves",
-    3: "methods step chunks checkpoint manifest",
+    3: "methods step chunks checkpoint arrays manifest",
     2: "models data",
     1: "losses gradients adversary strategies optimizer sharding metrics trees "
     "log progress files rowstore preemption allocator network health processes mirror",
@@ -35,6 +35,7 @@ FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split(
 # Beyond the floors: a room may not import these, whether they lie below it or outside the house.
 FORBIDDEN = {
     "trainer": {"methods", "models"},  # it is handed values
+    "intake": {"methods", "models"},
     "methods": {"optimizer", "data", "trainer"},
     "data": {"jax", "jaxlib", "models"},
 }

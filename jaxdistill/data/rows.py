@@ -14,26 +14,18 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from jaxdistill.data.columns import (
-    by_name,
-    check_commas,
-    check_tabs,
-    cut_otherwise,
-    otherwise,
-    together,
-)
+from jaxdistill.data.columns import check_commas, check_tabs, otherwise, together
 from jaxdistill.data.encoding import decode
 from jaxdistill.data.formats import check_strings, unsound
 from jaxdistill.data.tables import Line, Notice, clean
-from jaxdistill.data.task import Layout, Task
+from jaxdistill.data.task import Task
+from jaxdistill.data.textcolumns import as_example, find_texts, has_columns
 from jaxdistill.errors import UserError
 
 Row = tuple[str, ...]
 """One text, or two."""
 _Reader = Callable[[Task, Path, Sequence[str], Notice], Iterator[Row]]
 
-_EITHER_WAY = (Layout(False, (1,), 0), Layout(False, (0,), 1))
-"""Where a text and its label may lie in the files of a `detected` task."""
 _PARQUET_ROWS = 1024
 _PIECE = 1 << 20
 
@@ -99,7 +91,7 @@ def _read_txt(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
             f"{path} is plain text, a text a line: its first line does not name "
             f"{' and '.join(columns)} between tabs. Leave --text out, or give it such a line."
         )
-    if _has_columns(task, path, first):
+    if has_columns(task, path, first):
         notice(f"{path}: the first line is that of a labelled file of {task.name}; read by column.")
         yield from _read_tsv(task, path, columns, notice)
         return
@@ -110,8 +102,8 @@ def _read_txt(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
 def _read_tsv(task: Task, path: Path, columns: Sequence[str], notice: Notice) -> Iterator[Row]:
     lines = _lines(path, notice)
     header = _fields(next((line for _, line in lines if line.strip("\r")), ""))
-    found = None if columns else _as_example(task, header)
-    at = found or _find(task, path, header, columns)
+    found = None if columns else as_example(task, header)
+    at = found or find_texts(task, path, header, columns)
     # Of copies that are told apart by their content a tab belongs to the text, as for read_file.
     width = 0 if not task.detected else 2 if found else len(header)
     if found:
@@ -140,7 +132,7 @@ def _read_csv(task: Task, path: Path, columns: Sequence[str], notice: Notice) ->
     limit = csv.field_size_limit(path.stat().st_size + 1)  # else a text ends it at 131,072
     try:
         header = next(filter(None, reader), [])
-        at = _find(task, path, header, columns)
+        at = find_texts(task, path, header, columns)
         for fields in reader:
             if not fields and len(header) > 1:  # else it is an empty text
                 blank += 1
@@ -175,7 +167,7 @@ def _read_jsonl(task: Task, path: Path, columns: Sequence[str], notice: Notice) 
             )
         if not names:
             keys = list(entry)
-            names = [keys[i] for i in _find(task, path, keys, columns)]
+            names = [keys[i] for i in find_texts(task, path, keys, columns)]
         yield _strings(path, row, number, names, [entry.get(name) for name in names])
 
 
@@ -187,7 +179,7 @@ def _read_parquet(task: Task, path: Path, columns: Sequence[str], notice: Notice
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             header = file.schema_arrow.names
-            names = [header[i] for i in _find(task, path, header, columns)]
+            names = [header[i] for i in find_texts(task, path, header, columns)]
             for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=names):
                 found = [batch.column(name).to_pylist() for name in names]
                 for texts in zip(*found, strict=True):
@@ -264,54 +256,3 @@ def _say_wide(path: Path, wide: int, notice: Notice) -> None:
 def _say_blank(path: Path, blank: int, notice: Notice) -> None:
     if blank:
         notice(f"{path}: {blank:,} blank lines are no rows")
-
-
-def _as_example(task: Task, fields: list[str]) -> Sequence[int] | None:
-    """Where the texts lie if a first line is no header but has a sound label in its place."""
-    accepted = {*task.written, *task.labels, *map(str, range(len(task.labels)))}
-    for layout in (task.labelled, *(_EITHER_WAY if task.detected else ())):
-        if layout.label is None or len(fields) <= max(*layout.texts, layout.label):
-            continue
-        last = task.detected and layout.label > 0  # behind a text with tabs in it
-        label = fields[-1 if last else layout.label].strip()
-        if label in accepted or (task.regression and label.replace(".", "", 1).isdigit()):
-            return layout.texts
-    return None
-
-
-def _has_columns(task: Task, path: Path, first: list[str]) -> bool:
-    """Whether the first line of a .txt is that of a labelled file, as evaluate reads .txt; in files
-    of one's own, that of columns with the texts among them.
-    """
-    if len(first) < 2 or (len(task.text_names) != 1 and not task.own):
-        return False
-    if _as_example(task, first) is not None:
-        return True
-    try:
-        return by_name(task, path, first, labelled=not task.own).label is not None or task.own
-    except UserError:
-        return False
-
-
-def _find(task: Task, path: Path, header: list[str], columns: Sequence[str]) -> Sequence[int]:
-    """Positions of the texts by the names that the header gives. Raises UserError without them."""
-    flags = " and ".join(("--text", "--text_pair")[: len(task.text_names)])
-    if not columns:
-        try:
-            return by_name(task, path, header, labelled=False).texts
-        except UserError as error:
-            raise UserError(f"{error} Or say what they are called with {flags}.") from error
-    header = [name.strip() for name in header]
-    if doubled := [name for name in columns if header.count(name) > 1]:
-        raise UserError(
-            f"{path} has {header.count(doubled[0])} columns {doubled[0]!r}, of which {flags} can "
-            f"only mean one. Rename the others."
-        )
-    missing = [name for name in columns if name not in header]
-    if missing or len(columns) != len(task.text_names):
-        raise UserError(
-            f"{path} has the columns {', '.join(header[:20]) or '(none)'}, of which {flags} must "
-            f"name {len(task.text_names)} for {task.name}, not {', '.join(columns)}."
-            f"{cut_otherwise(path, header, columns)}"
-        )
-    return [header.index(name) for name in columns]
