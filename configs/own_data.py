@@ -9,8 +9,9 @@ texts without labels, for the teacher to label: --config.data.unlabelled=more.tx
 are (classes, a number, or any of several names with | between them) is found out and said;
 --config.data.labels=classes, number or many to say it yourself.
 
-Other files want another --workdir and another --config.teacher.run. With a pre-trained BERT, which
-is much better where there are few rows, any method: configs/kd.py:own --config.teacher.source=BERT.
+Other files want another --workdir and another --config.teacher.run. A pre-trained BERT is much
+better where there are few rows: --config.teacher.source=BERT, which is then fine-tuned (5 epochs at
+2e-5); with any method: configs/kd.py:own --config.teacher.source=BERT.
 """
 
 from ml_collections import ConfigDict
@@ -18,6 +19,7 @@ from ml_collections import ConfigDict
 from jaxdistill import recipes
 from jaxdistill.augmentation import augment
 from jaxdistill.own_section import own_files
+from jaxdistill.tuned import FROM_SCRATCH
 
 BUCKETS = (16, 32, 64, 128)
 
@@ -30,7 +32,7 @@ def get_teacher() -> ConfigDict:
     )
     config.data = own_files(recipes.data(max_length=128, buckets=BUCKETS), unlabelled=False)
     config.stages = ConfigDict(
-        {"finetune": recipes.plan(epochs=12, learning_rate=5e-4, batch_size=16, eval_steps=0)}
+        {"finetune": recipes.plan(**FROM_SCRATCH, batch_size=16, eval_steps=0)}
     )
     return config
 

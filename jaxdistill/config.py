@@ -23,6 +23,7 @@ from jaxdistill.sections import (
     TeacherConfig,
     section,
 )
+from jaxdistill.tuned import start_teacher
 from jaxdistill.types import StagePlan
 
 VERSION = 1
@@ -51,7 +52,11 @@ def from_command_line(argv: list[str]) -> Config:
 
 
 def checked(plain: dict[str, Any]) -> Config:
-    """The config with every section fitted to its constructor; missing or spare keys raise."""
+    """The config with every section fitted to its constructor; missing or spare keys raise.
+
+    Args:
+      plain: nested dicts, of which some are changed.
+    """
     if plain.get("version") != VERSION:
         raise UserError(
             f"config.version is {plain.get('version')!r}, and this jaxdistill reads {VERSION}. "
@@ -62,8 +67,10 @@ def checked(plain: dict[str, Any]) -> Config:
     if "name" not in plain.get("method", {}):
         raise UserError("config.method.name is missing: it says which method to run.")
     take_unlabelled(plain)
+    start_teacher(plain)
     if plain.get("augment", {}).get("name") == "none":
-        if plain.pop("augment")["text"]:  # without it the run is as one that knows of no such thing
+        # Without it the run is as one that knows of no such thing.
+        if plain.pop("augment").get("text"):
             raise UserError(
                 "config.augment.text is given and config.augment.name is none, which adds nothing. "
                 "Set config.augment.name=text, or tang or tinybert to make rows besides."

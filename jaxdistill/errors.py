@@ -12,7 +12,7 @@ class UserError(Exception):
 
 
 class Passing(UserError):
-    """What may be over by itself: a process that is not there yet, a server without an answer.
+    """What may be over by itself: a process that is not there yet, a stream that broke off.
 
     The same command may succeed later; verbs exit with 75, as EX_TEMPFAIL of sysexits.h.
     """

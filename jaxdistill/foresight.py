@@ -17,6 +17,7 @@ from jaxdistill.data.vectors import check_width, width_of
 from jaxdistill.errors import UserError
 from jaxdistill.gate import one_answer, same_answer
 from jaxdistill.inputs import read_splits
+from jaxdistill.models.hub import check_there
 from jaxdistill.origins import KEYWORDS
 from jaxdistill.own_section import check_many, settled
 from jaxdistill.sections import Config, ModelConfig
@@ -62,22 +63,23 @@ def _beside(config: Config, task: Task) -> None:
         whole = config.data.train_rows == 0 and not task.held_out
         read_logits(task, about.logits, rows, whole=whole, notice=_hush)
     for name in about.others if about else ():
-        if not (Path(name).expanduser() / "report.json").is_file():
+        report = Path(name).expanduser().absolute() / "report.json"
+        if not report.is_file():
             raise UserError(
                 f"config.teacher.others names {name}, which holds no finished run (looked for "
-                f"{Path(name).absolute() / 'report.json'}). Train it first, or leave it out."
+                f"{report}). Train it first, or leave it out."
             )
 
 
 def _source(name: str, key: str, recipe: Config) -> None:
-    """A folder that something starts from; names that may be of the hub are left alone."""
-    path = Path(name).expanduser()
-    if not path.is_dir():
-        path = Path(name.rpartition(":")[0] or name).expanduser()
-    if path.absolute() == Path(recipe.workdir).expanduser().absolute():
-        return  # it will be there
-    if name not in KEYWORDS and name.startswith(LOOKS_LIKE_A_RUN) and not path.is_dir():
-        raise UserError(f"{key}={name} is no folder (looked for {path.absolute()}).")
+    """A folder that something starts from, or a model of the hub, which must be within reach."""
+    will_be = Path(recipe.workdir).expanduser().absolute()
+    paths = [Path(each).expanduser() for each in (name, name.rpartition(":")[0] or name)]
+    if name in KEYWORDS or any(path.is_dir() or path.absolute() == will_be for path in paths):
+        return
+    if name.startswith(LOOKS_LIKE_A_RUN):
+        raise UserError(f"{key}={name} is no folder (looked for {paths[-1].absolute()}).")
+    check_there(name)
 
 
 def _words_of(about: BiLstmConfig, where: str, recipe: Config) -> None:

@@ -21,7 +21,7 @@ from jaxdistill.data.stream import Layout, Stream, open_corpus
 from jaxdistill.data.tasks import Task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.errors import UserError
-from jaxdistill.files import cache_folder, canonical_json, read_json, write_json
+from jaxdistill.files import cache_folder, canonical_json
 from jaxdistill.general_section import GENERAL
 from jaxdistill.manifest import parameters_sha256
 from jaxdistill.models.bert import Bert
@@ -30,7 +30,7 @@ from jaxdistill.models.sources import complete
 from jaxdistill.origins import Notice, find_checkpoint
 from jaxdistill.planning import make_stages
 from jaxdistill.precisions import settle
-from jaxdistill.preparing import started
+from jaxdistill.preparing import remembered, started
 from jaxdistill.running import run_stages
 from jaxdistill.runs import VERSION, Description, Run, copy_tokenizer
 from jaxdistill.scoring import make_encoder
@@ -199,11 +199,7 @@ def _same(folder: Path, corpus: Corpus, dev: Table, teacher: Run, start: Start) 
         hashlib.sha256(here.encode()).hexdigest(),
         "Give every machine the same corpus and the same checkpoints.",
     )
-    path = folder / "data.json"
-    if not path.is_file():
-        write_json(path, found)
-        return
-    before = read_json(path)
+    before = remembered(folder, "data.json", found)
     if changed := [name for name in found if before.get(name) != found[name]]:
         raise UserError(
             f"The {changed[0]} is not what {folder} was started with: {found[changed[0]]} now and "

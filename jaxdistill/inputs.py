@@ -19,7 +19,8 @@ from jaxdistill.data.tasks import Task
 from jaxdistill.data.tokens import Tokens, check_ids, tokenize
 from jaxdistill.data.views import View, Words, read_words
 from jaxdistill.errors import UserError
-from jaxdistill.files import cache_folder, read_json, write_json
+from jaxdistill.files import cache_folder, read_json
+from jaxdistill.preparing import remembered
 from jaxdistill.sections import DataConfig
 
 Notice = Callable[[str], None]
@@ -127,11 +128,7 @@ def _about(splits: Mapping[str, Examples]) -> dict[str, dict[str, Any]]:
 def same_data(folder: Path, splits: Mapping[str, Examples]) -> None:
     """Refuses to go on with a run whose rows have changed; remembers them in a new one."""
     found = _about(splits)
-    path = folder / "data.json"
-    if not path.is_file():
-        write_json(path, found)
-        return
-    before = read_json(path)
+    before = remembered(folder, "data.json", found)
     changed = [name for name in found if found[name] != before.get(name)]
     if changed:
         name = changed[0]

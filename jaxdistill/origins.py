@@ -23,6 +23,18 @@ KEYWORDS = ("random", "teacher", "pretrained", "text")
 """What a section may say in the place of a folder."""
 
 
+def run_named(source: str) -> tuple[Path, str | None] | None:
+    """The folder of the run that a source names, RUN, and the stage where it is RUN:stage; None
+    where it names no run. A folder's own name may have a colon.
+    """
+    whole = Path(os.path.expanduser(source))
+    if is_run(whole):
+        return whole, None
+    run, _, stage = source.rpartition(":")
+    folder = Path(os.path.expanduser(run))
+    return (folder, stage) if run and is_run(folder) else None
+
+
 def at_hand(source: str) -> str:
     """A source that names a folder of process 0 (RUN:stage too), as it is found here. Collective.
 
@@ -30,17 +42,18 @@ def at_hand(source: str) -> str:
     """
     if processes.count() == 1 or source in KEYWORDS:
         return source
-    folder, _, stage = os.path.expanduser(source).rpartition(":")
+    whole = os.path.expanduser(source)
+    folder, _, stage = whole.rpartition(":")
 
     def kind() -> str:
-        if folder and is_run(Path(folder)):
-            return "stage"
-        return "folder" if os.path.isdir(os.path.expanduser(source)) else ""
+        if os.path.isdir(whole):
+            return "folder"
+        return "stage" if run_named(source) else ""
 
     named = processes.led(kind)
     if not named:
         return source
-    found = mirror.here(Path(folder if named == "stage" else os.path.expanduser(source)))
+    found = mirror.here(Path(folder if named == "stage" else whole))
     if processes.lead():
         return source
     return f"{found}:{stage}" if named == "stage" else str(found)
@@ -58,11 +71,8 @@ def find_checkpoint(
 
     Raises UserError where there is none, or it does not fit.
     """
-    folder, _, stage = os.path.expanduser(source).rpartition(":")
-    if folder and is_run(Path(folder)):
-        found = _from_run(Path(folder), stage, notice)
-    elif is_run(Path(os.path.expanduser(source))):
-        found = _from_run(Path(os.path.expanduser(source)), None, notice)
+    if named := run_named(source):
+        found = _from_run(*named, notice)
     else:
         found = load_pretrained(source, classes=None if as_it_is else task.outputs)
     where = f"{key}.source={source}"
@@ -122,7 +132,6 @@ def _from_run(folder: Path, stage: str | None, notice: Notice) -> Pretrained:
         shape=run.bert.shape,
         params=jax.device_get(run.params),
         has_classifier=not run.headless,
-        has_pooler=True,
         has_mlm="mlm" in run.params,
         labels=labels,
         regression=not labels and not run.headless,

@@ -91,6 +91,20 @@ def tell_start(folder: Path, start: str, notice: Callable[[str], None]) -> None:
     processes.led(act)
 
 
+def remembered(folder: Path, name: str, found: Any) -> Any:
+    """What a run began with, by the file `name` in its folder; before it trains that is `found`.
+
+    Args:
+      found: what there is now, as JSON; it is written where the run has not begun to train.
+    """
+    path = folder / name
+    if (folder / "config.json").is_file() and path.is_file():
+        return read_json(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, found)
+    return found
+
+
 def _clear(folder: Path) -> None:
     names = list(PREPARED)
     if (folder / "teacher" / "lock").exists():  # somebody's run: a teacher was trained there

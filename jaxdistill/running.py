@@ -73,7 +73,9 @@ def run_stages(
     model = stages[-1].model if stages else Bert(start.bert)
     names = tuple(planned.stage.name for planned in stages) or (method_name,)
     labels = bench.task.labels if "classifier" in start.params else ()
-    write_description(bench.folder, _description(bench, method_name, model, names, labels))
+    selection = _selection(bench, stages[-1].stage if stages else None)
+    described = _description(bench, method_name, model, names, labels, selection)
+    write_description(bench.folder, described)
     write_task(bench.folder, bench.task, {name: t.labels for name, t in bench.tables.items()})
     extras = _extras(bench, method, model, start, teacher)
     params: Params = {"student": start.params, "extras": extras}
@@ -97,7 +99,7 @@ def run_stages(
     if not stages:
         _keep(bench.folder / "checkpoints" / names[0], params, bench.log)
     report = _report(bench, method_name, names, seconds, evaluate, params)
-    return {**report, "selection": _selection(bench, stages[-1].stage if stages else None)}
+    return {**report, "selection": selection}
 
 
 def _extras(
@@ -174,7 +176,12 @@ def _surroundings(bench: Bench, evaluate: Evaluate, selection: str) -> Surroundi
 
 
 def _description(
-    bench: Bench, method: str, model: Model, stages: tuple[str, ...], labels: tuple[str, ...]
+    bench: Bench,
+    method: str,
+    model: Model,
+    stages: tuple[str, ...],
+    labels: tuple[str, ...],
+    selection: str,
 ) -> Description:
     config, task = bench.config, bench.task
     name, shape = describe(model)
@@ -187,7 +194,7 @@ def _description(
         precision=model.precision,
         task=task.name,
         labels=labels,
-        selection=task.selection,
+        selection=selection,
         data_folder=os.path.abspath(os.path.expanduser(folder)) if folder else "",
         max_length=config.data.max_length,
         buckets=config.data.buckets,

@@ -10,8 +10,9 @@ from jaxdistill.methods.kd import Kd
 from jaxdistill.methods.layers import pick_layers
 from jaxdistill.models.bert import Bert, BertShape
 from jaxdistill.models.hfconfig import read_config, shape_from_config
+from jaxdistill.origins import run_named
 from jaxdistill.planning import check_widths, make_method, name_stages
-from jaxdistill.runs import is_run, read_description
+from jaxdistill.runs import read_description
 from jaxdistill.sections import Config, ModelConfig
 from jaxdistill.starts import CUT
 from jaxdistill.teaching import check_needs
@@ -58,9 +59,8 @@ def _shape_of(wanted: ModelConfig, task: Task, teacher: BertShape | None) -> Ber
         fits = all(sizes.values()) and sizes["width"] % sizes["heads"] == 0
         return dataclasses.replace(teacher or _any_shape(task), **sizes) if fits else None
     folder = Path(wanted.source).expanduser()
-    stage_of = Path(wanted.source.rpartition(":")[0] or wanted.source).expanduser()
-    if is_run(stage_of):
-        about = read_description(stage_of)
+    if named := run_named(wanted.source):
+        about = read_description(named[0])
         plain = {**about.shape, "classes": task.outputs}
         return BertShape(**plain) if about.model == "bert" else None
     if (folder / "config.json").is_file():

@@ -21,7 +21,7 @@ from jaxdistill.methods.layers import pick_layers
 from jaxdistill.models.bert import Bert, BertShape, initial_params
 from jaxdistill.models.build import Shape
 from jaxdistill.models.sources import complete
-from jaxdistill.origins import Notice, at_hand, find_checkpoint, origin_of
+from jaxdistill.origins import Notice, at_hand, find_checkpoint, origin_of, run_named
 from jaxdistill.runs import Run
 from jaxdistill.sections import Config, ModelConfig
 from jaxdistill.trees import flatten
@@ -227,9 +227,9 @@ def make_twin(
 
 def _of_teacher(vectors: str, teacher: Run | None) -> bool:
     """Whether a BiLSTM's word vectors are the fine-tuned teacher's, by keyword or by name."""
-    named = Path(vectors.rpartition(":")[0] or vectors).expanduser().absolute()
-    same = teacher is not None and named == teacher.folder.absolute()
-    return vectors == "teacher" or same
+    named = run_named(vectors)
+    same = teacher and named and named[0].absolute() == teacher.folder.absolute()
+    return vectors == "teacher" or bool(same)
 
 
 def _uncut(

@@ -22,6 +22,7 @@ from jaxdistill.gate import gate
 from jaxdistill.models.hub import TOKENIZER_FILES
 from jaxdistill.models.sources import align_labels
 from jaxdistill.models.tensorfiles import sha256, weight_files
+from jaxdistill.origins import run_named
 from jaxdistill.own_section import SHARED, carried, without_unlabelled
 from jaxdistill.preparing import BEGUN
 from jaxdistill.runs import Run, is_run, open_run, write_predictions
@@ -99,11 +100,11 @@ def _found(folder: Path, name: str) -> str:
     """What config.teacher.run names: a "finished" run, a "run", or "somebody's" classifier."""
     if (folder / "report.json").is_file():
         return "finished"
-    run_of, _, stage = name.rpartition(":")
-    if run_of and is_run(Path(os.path.expanduser(run_of))):
+    named = run_named(name)
+    if named and named[1] is not None:
         raise UserError(
-            f"config.teacher.run={name} names the stage {stage} of a run, and a teacher is a whole "
-            f"run: its last stage. Give {run_of}."
+            f"config.teacher.run={name} names the stage {named[1]} of a run, and a teacher is a "
+            f"whole run: its last stage. Give {named[0]}."
         )
     # A run has a config.json too; one that was killed early has data.json and no model.json yet.
     begun = is_run(folder) or (folder / "data.json").is_file()

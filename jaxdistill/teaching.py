@@ -26,6 +26,7 @@ from jaxdistill.gate import gate
 from jaxdistill.log import RunLog
 from jaxdistill.manifest import parameters_sha256
 from jaxdistill.planning import Planned
+from jaxdistill.preparing import remembered
 from jaxdistill.runs import Run
 from jaxdistill.scoring import make_forward, score
 from jaxdistill.sections import Config, TeacherConfig
@@ -107,14 +108,10 @@ def _read_file(
     gate(metrics, train.labels, about.margin, name, split="train", remedy=remedy)
     shown = metrics[task.selection]
     log.notice(f"teacher {name}: train {task.selection} {shown:.4f}")
-    path = Path(config.workdir).expanduser() / "teacher" / "logits.json"
     found = {"sha256": hashlib.sha256(logits.tobytes()).hexdigest()}
     remedy = "Give every machine the same file in config.teacher.logits."
     processes.same("The file of logits (its SHA-256)", found["sha256"], remedy)
-    if not path.is_file():
-        path.parent.mkdir(exist_ok=True)
-        write_json(path, found)
-    elif read_json(path) != found:
+    if remembered(Path(config.workdir).expanduser(), "teacher/logits.json", found) != found:
         raise UserError(
             f"config.teacher.logits={name} does not hold the logits that the run "
             f"{config.workdir} was started with. Put the old file back, or use another --workdir."
@@ -130,12 +127,8 @@ def same_teachers(folder: Path, teaching: Teaching) -> None:
         return
     opened = (teaching.teacher, *teaching.others)
     found = [parameters_sha256(run.params) for run in opened]
-    path = folder / "teacher" / "parameters.json"
-    if not path.is_file():
-        path.parent.mkdir(exist_ok=True)
-        write_json(path, found)
-        return
-    for run, before, now in zip(opened, read_json(path), found, strict=True):
+    then = remembered(folder, "teacher/parameters.json", found)
+    for run, before, now in zip(opened, then, found, strict=True):
         if before != now:
             raise UserError(
                 f"The teacher {run.folder} has other parameters than when {folder} was started "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxdistill import config, optimizer, recipes
+from jaxdistill import command_line, config, optimizer, recipes
 from jaxdistill.config import checked, from_command_line
 from jaxdistill.errors import UserError
 from jaxdistill.models import arithmetic
@@ -131,3 +131,24 @@ def test_true_is_no_number():
     plain["stages"]["finetune"]["betas"] = tuple(plain["stages"]["finetune"]["betas"])
     with pytest.raises(UserError, match="config.seed is True"):
         checked(plain)
+
+
+def test_a_section_that_adds_nothing_needs_no_keys():
+    plain = command_line.parse(["main", STUDENT])
+    assert checked({**plain, "augment": {"name": "none"}}).augment is None
+
+
+def test_a_teacher_that_is_given_a_start_is_fine_tuned():
+    files = [f"--config.data.{key}={key}" for key in ("train", "text", "label")]
+    own = "--config=configs/own_data.py", *files
+    rate = "--config.teacher.recipe.stages.finetune.learning_rate"
+    for words, wanted in (
+        ((), ("random", 4, 12, 5e-4)),
+        (("--config.teacher.source=bert",), ("bert", None, 5, 2e-5)),
+        (("--config.teacher.source=bert", rate + "=3e-4"), ("bert", None, 12, 3e-4)),
+    ):
+        teacher = parse(*own, *words).teacher
+        assert teacher is not None and teacher.recipe is not None
+        model, plan = teacher.recipe["model"], teacher.recipe["stages"]["finetune"]
+        found = model["source"], model["layers"], plan["epochs"], plan["learning_rate"]
+        assert found == wanted

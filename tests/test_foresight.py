@@ -23,6 +23,11 @@ from jaxdistill.teachers import teacher_config
 BILSTM, KD = "bilstm_sst2.py", "kd_sst2.py"
 
 
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
 def look(config) -> None:
     recipe, _ = teacher_config(config)
     foresee(config, known_task(config.task), recipe)
@@ -92,6 +97,16 @@ WRONG = {
         {"student__source": "./studnet"},
         "config.student.source=./studnet is no folder",
     ),
+    "a student's start that the hub cannot be asked for": (
+        KD,
+        {"student__source": "assets/studnet"},
+        "assets/studnet is neither a local folder nor in the cache .*HF_HUB_OFFLINE is set",
+    ),
+    "a student's start that no hub could have": (
+        KD,
+        {"student__source": "assets/studnets/best"},
+        "assets/studnets/best is neither a local folder nor a hub name",
+    ),
     "a masked-LM that is not there": (
         KD,
         {"augment__name": "tinybert", "augment__model": "runs/masked"},
@@ -148,7 +163,7 @@ WRONG = {
     ),
     "neighbours that are not there": (
         KD,
-        {"augment__name": "tinybert", "augment__vectors": "near.txt"},
+        {"augment__name": "tinybert", "augment__model": "", "augment__vectors": "near.txt"},
         "config.augment.vectors=near.txt is no file",
     ),
 }
@@ -220,7 +235,7 @@ def test_what_is_not_asked_for_may_be_missing(parse, tmp_path, monkeypatch):
     text = {"augment__name": "text", "augment__text": "more.txt", "augment__words": "jieba"}
     tang = {"augment__name": "tang", "augment__vectors": "none.txt"}
     characters = {"augment__words": "characters", "augment__tagger": "jieba"}
-    tinybert = {"augment__name": "tinybert", **characters}
+    tinybert = {"augment__name": "tinybert", "augment__model": "runs/10:30", **characters}
     masked = {"augment__name": "tang", "augment__p_pos": 0.0, **characters}
     own = {"teacher__run": "runs/mine", "student__vectors": "runs/mine"}
     (tmp_path / "runs" / "10:30").mkdir(parents=True)

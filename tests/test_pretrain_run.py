@@ -208,6 +208,7 @@ def test_the_held_out_loss_falls_and_chooses(finished):
         {name: best[name] for name in ("loss", "masked_accuracy")}
     )
     assert (report["task"][-9:], report["selection"]) == ("texts.txt", "loss")
+    assert read_json(run / "model.json")["selection"] == "loss"
     assert not (run / "predictions").exists()
     assert (run / "curves.png").is_file()
     assert "its dev loss" in (run / "report.md").read_text()

@@ -24,7 +24,7 @@ from jaxdistill.models.hftable import expected
 from jaxdistill.models.hub import is_hub_name
 from jaxdistill.models.huggingface import config_from_shape, to_huggingface
 from jaxdistill.models.sources import align_labels, complete, load_pretrained
-from jaxdistill.origins import find_checkpoint
+from jaxdistill.origins import find_checkpoint, run_named
 
 SHAPE = BertShape(vocab=20, width=8, layers=2, heads=2, inner=12, classes=3, positions=16)
 NAMES = ("entailment", "neutral", "contradiction")
@@ -73,7 +73,7 @@ def same(left, right) -> None:
 def test_a_classifier_as_it_is(classifier):
     found = load_pretrained(str(classifier), classes=None)
     assert found.shape == SHAPE
-    assert (found.has_classifier, found.has_pooler, found.has_mlm) == (True, True, False)
+    assert (found.has_classifier, found.has_mlm) == (True, False)
     assert (found.labels, found.regression, found.left_out) == (NAMES, False, "")
     assert (found.projection, found.tokenizer, found.origin) == (None, classifier, str(classifier))
     weights = (classifier / "model.safetensors").read_bytes()
@@ -134,7 +134,7 @@ def test_missing_heads_are_new_and_said(masked):
     with pytest.raises(UserError, match="has no classifier"):
         load_pretrained(str(masked), classes=None)
     found = load_pretrained(str(masked), classes=2)
-    assert (found.has_classifier, found.has_pooler, found.has_mlm) == (False, False, True)
+    assert (found.has_classifier, found.has_mlm) == (False, True)
     assert (found.labels, found.regression) == ((), False)
     model = Bert(found.shape)
     said: list[str] = []
@@ -169,7 +169,7 @@ def test_a_new_masked_lm_head(classifier):
 
 def test_the_real_checkpoint(real_checkpoint):
     found = load_pretrained(str(real_checkpoint), classes=2)
-    assert (found.has_classifier, found.has_pooler, found.has_mlm) == (False, True, False)
+    assert (found.has_classifier, found.has_mlm) == (False, False)
     assert sum(leaf.size for leaf in jax.tree.leaves(found.params)) == 22_713_216
     assert found.sha256 == "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -446,3 +446,16 @@ def test_other_labels_are_refused_with_both_lists(theirs, ours):
     with pytest.raises(UserError) as caught:
         aligned(theirs, ours)
     assert f"[{', '.join(theirs)}], the task [{', '.join(ours)}]" in str(caught.value)
+
+
+def test_the_run_that_a_source_names(tmp_path):
+    for name in ("a", "10:30"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.json").write_text("{}")
+    odd = tmp_path / "10:30"
+    assert run_named(f"{tmp_path}/a") == (tmp_path / "a", None)
+    assert run_named(f"{tmp_path}/a:kd") == (tmp_path / "a", "kd")
+    assert run_named(str(odd)) == (odd, None)  # a folder's own name
+    assert run_named(f"{odd}:kd") == (odd, "kd")
+    assert run_named(f"{tmp_path}/b:kd") is None
+    assert run_named("bert-base-uncased") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,11 @@ import pytest
 from test_optimizer import PLAN
 
 from jaxdistill.adversary import SHIFT, TABLE, adversarial
+from jaxdistill.errors import UserError
 from jaxdistill.gradients import accumulate, gradient, ledger_entry, term_norms
 from jaxdistill.losses import weighted_mean
 from jaxdistill.models.bert import Bert, BertShape, initial_params
+from jaxdistill.planning import make_stages
 from jaxdistill.sharding import make_mesh
 from jaxdistill.step import FIRST_SCALE, GROWS_AFTER, LossScale, _rescale, make_steps, stack, start
 from jaxdistill.strategies import make_gradient
@@ -293,3 +296,19 @@ def as_half(x):
 
 
 as_half.defvjp(lambda x: (x, None), lambda _, g: (g.astype(jnp.float16).astype(jnp.float32),))
+
+
+def test_a_loss_that_couples_rows_is_not_accumulated():
+    stage = Stage("near", loss, lambda path: True, "last", couples=True)
+    method = SimpleNamespace(stages=lambda student, teacher: (stage,))
+    begun = SimpleNamespace(
+        shape=BertShape(vocab=5, width=4, layers=1, heads=1, inner=4, classes=2)
+    )
+
+    def planned(parts):
+        plans = {"near": dataclasses.replace(PLAN, accumulate=parts)}
+        return make_stages(method, plans, begun, None, lambda wanted: wanted)
+
+    assert planned(1)[0].stage == stage
+    with pytest.raises(UserError, match="config.stages.near.accumulate is 2, and that stage's"):
+        planned(2)

@@ -124,8 +124,10 @@ def test_a_file_that_guesses_is_refused(tmp_path):
 
 def test_a_file_that_changes_under_a_run_is_refused(tmp_path):
     gathered(tmp_path, GOOD)
+    gathered(tmp_path, GOOD.replace("0,1,0", "0,2,0"))  # nothing was trained yet
+    (tmp_path / "run" / "config.json").write_text("{}")
     with pytest.raises(UserError, match="does not hold the logits that the run"):
-        gathered(tmp_path, GOOD.replace("0,1,0", "0,2,0"))
+        gathered(tmp_path, GOOD)
 
 
 def test_probabilities_of_a_regression_are_refused(tmp_path):

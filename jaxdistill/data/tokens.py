@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -22,6 +20,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from jaxdistill.data.tables import Notice, print_notice
 from jaxdistill.errors import UserError
+from jaxdistill.files import replacing
 
 _CHUNK = 20_000
 """Texts between two polls: about a third of a second."""
@@ -202,14 +201,8 @@ def _read(path: Path, count: int) -> tuple[Tokens, int] | None:
 def _write(path: Path, tokens: Tokens, truncated: int) -> None:
     """Whole or not at all: other runs may read the same folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, truncated=np.int64(truncated), **tokens._asdict())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path) as file:
+        np.savez(file, truncated=np.int64(truncated), **tokens._asdict())
 
 
 def _from_vocabulary(vocabulary: Path, configuration: Path) -> Tokenizer:

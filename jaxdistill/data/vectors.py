@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from jaxdistill.data.tables import Notice
 from jaxdistill.data.vectorfiles import stream
 from jaxdistill.errors import UserError
+from jaxdistill.files import replacing
 
 _FORMAT = 1
 """Part of the cache's key; changes with what is stored."""
@@ -197,11 +196,5 @@ def _read(path: Path, count: int, width: int) -> Vectors | None:
 def _write(path: Path, vectors: Vectors) -> None:
     """Whole or not at all: other runs may read the same folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **vectors._asdict())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path) as file:
+        np.savez(file, **vectors._asdict())

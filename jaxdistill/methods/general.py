@@ -10,17 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from jaxdistill.methods.tinybert import (
     drawn_projection,
     encoder,
     intermediate_terms,
     matched_layers,
+    matching,
 )
-from jaxdistill.trees import merge
-from jaxdistill.types import Batch, LossFn, Metrics, Params, Progress, Stage
+from jaxdistill.types import Batch, Params, Stage, States
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,27 +40,12 @@ class General:
         Raises UserError where head counts differ, or the layers do not map.
         """
         chosen = matched_layers(self.layer_map, student, teacher)
-        loss, judge = (matching(student, teacher, chosen, train=train) for train in (True, False))
+
+        def terms(params: Params, ours: States, theirs: States, batch: Batch) -> dict[str, Any]:
+            return intermediate_terms(params["extras"]["projection"], ours, theirs, batch, chosen)
+
+        loss, judge = (
+            matching(student, teacher, terms, train=train, method="states")
+            for train in (True, False)
+        )
         return (Stage("general", loss, encoder, "best", ("hiddens", "scores"), judge=judge),)
-
-
-def matching(student: Any, teacher: Any, layer_map: tuple[int, ...], *, train: bool) -> LossFn:
-    """The sum of intermediate_terms; the teacher without dropout, the student too but to train.
-
-    layer_map: [M+1], the teacher's layer for each of the student's; the first is 0.
-    """
-
-    def loss(
-        trained: Params, frozen: Params, batch: Batch, rng: jax.Array, progress: Progress
-    ) -> tuple[jax.Array, Metrics]:
-        params = merge(trained, frozen)
-        theirs = teacher.apply({"params": params["teacher"]}, batch, method="states")
-        ours = student.apply(
-            {"params": params["student"]}, batch, train, rngs={"dropout": rng}, method="states"
-        )
-        found = intermediate_terms(
-            params["extras"]["projection"], ours, jax.lax.stop_gradient(theirs), batch, layer_map
-        )
-        return sum(found.values(), jnp.zeros([])), found
-
-    return loss

@@ -20,10 +20,20 @@ from jaxdistill.losses import (
 )
 from jaxdistill.losses import weighted_mean as mean
 from jaxdistill.methods.layers import explicit_map, uniform_map
-from jaxdistill.methods.projection import initial_projection
+from jaxdistill.methods.projection import initial_projection, project
 from jaxdistill.methods.taught import needed, taught
 from jaxdistill.trees import merge
-from jaxdistill.types import Batch, Metrics, Outputs, Params, Progress, Stage, States, Taught
+from jaxdistill.types import (
+    Batch,
+    LossFn,
+    Metrics,
+    Outputs,
+    Params,
+    Progress,
+    Stage,
+    States,
+    Taught,
+)
 
 if TYPE_CHECKING:
     from jaxdistill.types import Array
@@ -31,8 +41,9 @@ if TYPE_CHECKING:
 STAGES = ("intermediate", "prediction", "joint")
 PROJECTIONS = ("shared", "per_layer")
 
-Terms = Callable[[Params, Outputs, Outputs, Batch], dict[str, jax.Array]]
-"""(trained and frozen together, student, teacher, batch) -> terms [] of a loss by name."""
+Terms = Callable[[Params, Any, Any, Batch], dict[str, jax.Array]]
+"""(trained and frozen together, Outputs or States of student and teacher, batch) -> terms [] of a
+loss by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,17 +197,25 @@ def _student(path: str) -> bool:
     return path.startswith("student/")
 
 
-def matching(student: Any, teacher: Any, terms: Terms) -> Any:
-    """The LossFn that sums terms of what both models compute; the teacher without dropout."""
+def matching(
+    student: Any, teacher: Any, terms: Terms, *, train: bool = True, method: str | None = None
+) -> LossFn:
+    """Sums terms of what both models compute; the teacher without dropout.
+
+    Args:
+      train: whether the student drops out.
+      method: of both models, "states" for all but the heads; None: outputs.
+    """
 
     def total(
         trained: Params, frozen: Params, batch: Batch, rng: jax.Array, progress: Progress
     ) -> tuple[jax.Array, Metrics]:
         params = merge(trained, frozen)
-        theirs = jax.lax.stop_gradient(teacher.apply({"params": params["teacher"]}, batch))
-        rngs = {"dropout": rng}
-        ours = student.apply({"params": params["student"]}, batch, train=True, rngs=rngs)
-        found = terms(params, ours, theirs, batch)
+        theirs = teacher.apply({"params": params["teacher"]}, batch, method=method)
+        ours = student.apply(
+            {"params": params["student"]}, batch, train, rngs={"dropout": rng}, method=method
+        )
+        found = terms(params, ours, jax.lax.stop_gradient(theirs), batch)
         return sum(found.values(), jnp.zeros([])), found
 
     return total
@@ -222,7 +241,7 @@ def intermediate_terms(
     def hidden(layer: int) -> jax.Array:
         per_layer = kernel.ndim == 3
         w, b = (kernel[layer], bias[layer]) if per_layer else (kernel, bias)
-        seen = jnp.einsum("btd,de->bte", ours.hiddens[layer], w) + b[None, None]
+        seen = project({"kernel": w, "bias": b}, ours.hiddens[layer])
         return mean(hidden_mse(seen, theirs.hiddens[layer_map[layer]], batch.mask), batch.weight)
 
     def attention(layer: int) -> jax.Array:

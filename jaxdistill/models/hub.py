@@ -69,12 +69,29 @@ def download(source: str) -> Path:
         if cached is not None:
             return cached
         reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise UserError(
-            f"{source} is neither a local folder nor in the cache {constants.HF_HUB_CACHE}, and "
-            f"{constants.ENDPOINT} cannot be reached ({reason}). Download the model's files "
-            "where there is a network and give their folder, or copy that machine's cache and set "
-            "HF_HOME to it; HF_ENDPOINT names a mirror; HF_HUB_OFFLINE=1 forbids the network."
-        ) from error
+        raise _out_of_reach(source, reason) from error
+
+
+def check_there(source: str) -> None:
+    """Raises what finding the source would, where that needs no download to be known.
+
+    Which is that it is in no cache, and the hub gives no answer.
+    """
+    if not is_hub_name(source):
+        raise UserError(f"{source} is neither a local folder nor a hub name.")
+    if (silent := unreachable(datasets=False)) and _cached(source) is None:
+        raise _out_of_reach(source, silent)
+
+
+def _out_of_reach(source: str, reason: str) -> UserError:
+    from huggingface_hub import constants
+
+    return UserError(
+        f"{source} is neither a local folder nor in the cache {constants.HF_HUB_CACHE}, and "
+        f"{constants.ENDPOINT} cannot be reached ({reason}). Download the model's files "
+        "where there is a network and give their folder, or copy that machine's cache and set "
+        "HF_HOME to it; HF_ENDPOINT names a mirror; HF_HUB_OFFLINE=1 forbids the network."
+    )
 
 
 def _cached(source: str) -> Path | None:

@@ -32,7 +32,6 @@ class Pretrained:
     """The tree of bert.py, float32 NumPy, without the heads that the source lacks."""
     has_classifier: bool
     """Whether params has the source's own classifier of shape.classes outputs."""
-    has_pooler: bool
     has_mlm: bool
     labels: tuple[str, ...]
     """The classifier's names in the order of its logits; () without one and for a regression."""
@@ -86,7 +85,6 @@ def load_pretrained(source: str, *, classes: int | None) -> Pretrained:
         shape=shape,
         params=params,
         has_classifier="classifier" not in absent,
-        has_pooler="pooler" not in absent,
         has_mlm="mlm" not in absent,
         labels=about.labels if about else (),
         regression=bool(about and about.regression),
