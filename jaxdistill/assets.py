@@ -99,9 +99,6 @@ class Assets:
         if all(sound) and self._complete(target):
             return self.folder / target
         found = download(name)
-        from jaxdistill.models.hfconfig import read_config, shape_from_config  # late: loads jax
-
-        shape_from_config(read_config(found), 1)  # another architecture is refused here
         load_tokenizer(found)
         index = next(weights for weights in WEIGHTS if (found / weights).is_file())
         names = dict.fromkeys(

@@ -84,6 +84,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def folder_bytes(folder: Path) -> int:
+    """What the files in a folder and its own take; one that goes away meanwhile takes nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes canonical_json(value) atomically."""
     write_atomic(path, canonical_json(value))

@@ -27,38 +27,31 @@ def gate(
       labels: [N] of the split, class numbers or targets; or [N, C] of 0 and 1.
       margin: see TeacherConfig; where a guess leaves less than twice that, half of what it leaves.
     """
-    value = metrics["pearson" if labels.dtype.kind == "f" else MEASURES[labels.ndim]]
+    numbers = labels.dtype.kind == "f"
+    value = metrics["pearson" if numbers else MEASURES[labels.ndim]]
     if margin <= -1 and np.isfinite(value):
         return
     if same_answer(labels) and margin >= 0:
         raise UserError(one_answer(split))
-    if labels.dtype.kind == "f":
-        if not metrics["pearson"] > 0:
+    if numbers:
+        if not value > 0:  # nor is NaN
             raise UserError(
-                f"The teacher {name} has a Pearson correlation of {metrics['pearson']:.4f} with "
-                f"{split}'s targets: there is nothing to learn from it. {remedy}"
-                f"{_nevertheless(metrics['pearson'])}"
+                f"The teacher {name} has a Pearson correlation of {value:.4f} with {split}'s "
+                f"targets: there is nothing to learn from it. {remedy}{_nevertheless(value)}"
             )
         return
     if labels.ndim == 2:
         guess = _best_guess(labels)
-        margin = min(margin, (1 - guess) / 2)
-        if not metrics["micro_f1"] > guess + margin:
-            raise UserError(
-                f"The teacher {name} has a micro F1 of {metrics['micro_f1']:.4f} on {split}, where "
-                f"giving every text the same labels has {guess:.4f}; config.teacher.margin asks "
-                f"for {margin:g} more. A student would learn a guess. {remedy}"
-                f"{_nevertheless(metrics['micro_f1'])}"
-            )
-        return
-    majority = float(np.bincount(labels).max() / len(labels))
-    margin = min(margin, (1 - majority) / 2)
-    if not metrics["accuracy"] > majority + margin:  # nor is NaN
+        measure, answer = "a micro F1", "giving every text the same labels"
+    else:
+        guess = float(np.bincount(labels).max() / len(labels))
+        measure, answer = "an accuracy", "always saying the most frequent label"
+    margin = min(margin, (1 - guess) / 2)
+    if not value > guess + margin:  # nor is NaN
         raise UserError(
-            f"The teacher {name} has an accuracy of {metrics['accuracy']:.4f} on {split}, where "
-            f"always saying the most frequent label has {majority:.4f}; config.teacher.margin asks "
-            f"for {margin:g} more. A student would learn a guess. {remedy}"
-            f"{_nevertheless(metrics['accuracy'])}"
+            f"The teacher {name} has {measure} of {value:.4f} on {split}, where {answer} has "
+            f"{guess:.4f}; config.teacher.margin asks for {margin:g} more. A student would learn a "
+            f"guess. {remedy}{_nevertheless(value)}"
         )
 
 

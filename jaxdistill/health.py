@@ -6,7 +6,6 @@ never answer.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
@@ -15,11 +14,12 @@ import subprocess
 import sys
 import tomllib
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import disk_usage
 from typing import Literal, NamedTuple
 
-from jaxdistill.files import cache_folder
+from jaxdistill.files import cache_folder, folder_bytes
 from jaxdistill.network import endpoint, unreachable
 
 PLATFORMS = "JAX_PLATFORMS"
@@ -112,7 +112,17 @@ def devices() -> list[Finding]:
     found = [Finding("devices", "ok", f"{count} x {kind} ({backend}){room}")]
     if backend == "cpu" and Path("/dev/nvidia0").exists():
         text, asked = "there is an NVIDIA GPU, and JAX does not use it", os.environ.get(PLATFORMS)
-        remedy = f"unset {PLATFORMS}, which says {asked}" if asked else "pip install 'jax[cuda13]'"
+        plugins = [name for name in ("jax_cuda13_plugin", "jax_cuda12_plugin") if find_spec(name)]
+        remedy = "pip install 'jax[cuda13]'"
+        if asked:
+            remedy = f"unset {PLATFORMS}, which says {asked}"
+        elif plugins:
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            text += f" although {plugins[0]} is installed" + (f": {lines[-1]}" if lines else "")
+            remedy = (
+                "look at the driver with nvidia-smi: 'jax[cuda13]' wants version 580 or later, "
+                "'jax[cuda12]' 525"
+            )
         found.append(Finding("devices", "note", text, remedy))
     return found
 
@@ -141,7 +151,7 @@ def disk() -> list[Finding]:
         text = f"{name} {folder}: {_size(disk_usage(there).free)} free"
         if name == "caches":
             kept = sorted(path for path in folder.glob("*") if path.is_dir())
-            text += "".join(f", {path.name} {_size(_bytes(path))}" for path in kept)
+            text += "".join(f", {path.name} {_size(folder_bytes(path))}" for path in kept)
         if os.access(there, os.W_OK | os.X_OK):
             findings.append(Finding("disk", "ok", text))
             continue
@@ -184,15 +194,6 @@ def _limit() -> int | None:
         if path.is_file() and path.read_text().strip().isdigit():
             return int(path.read_text())
     return None
-
-
-def _bytes(folder: Path) -> int:
-    """What the files in a folder take; one that goes away meanwhile takes nothing."""
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            total += path.stat().st_size if path.is_file() else 0
-    return total
 
 
 def _size(count: int) -> str:

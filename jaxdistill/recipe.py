@@ -44,7 +44,7 @@ from jaxdistill.preemption import Signals
 from jaxdistill.preparing import afresh, begin, same_config, started, tell_start
 from jaxdistill.pretraining import check_words, with_vocabulary
 from jaxdistill.running import read_report, run_stages, save_report
-from jaxdistill.runs import WORDS, copy_tokenizer
+from jaxdistill.runs import WORDS, Run, copy_tokenizer
 from jaxdistill.sections import Config
 from jaxdistill.sharding import check_batch_size, make_mesh, own_mesh
 from jaxdistill.starts import Start, make_start, make_twin
@@ -121,21 +121,16 @@ def ensure_run(config: Config) -> dict[str, Any]:
         for run in (teacher, *teaching.others):
             if run and tokenizer:
                 check_vocabularies(tokenizer.get_vocab(), run)
-        reader = start if start.view is None else teacher.bert if teacher else None  # of tokens
         more: dict[str, Any] = {}
         if config.augment:
             room = Room(folder, task, teacher, tokenizer, mesh, log, signals.poll)
             rows, more["augment"] = augment(config.augment, splits, own, room)
             splits = {**splits, "augmented": rows}
+        vocab = _vocab(start, teacher)
+        reads = tokenizer if vocab else None
         tables = {
             split: make_split(
-                examples,
-                tokenizer if reader else None,
-                config.data.max_length,
-                reader.shape.vocab if reader else 0,
-                log.notice,
-                signals.poll,
-                start.view,
+                examples, reads, config.data.max_length, vocab, log.notice, signals.poll, start.view
             )
             for split, examples in splits.items()
         }
@@ -197,6 +192,13 @@ def _train_teacher(config: Config, recipe: Config) -> None:
             f"keys begin with config.teacher.recipe, but for the data, which are the student's "
             f"(config.data.folder and train_rows): {error}"
         ) from error
+
+
+def _vocab(start: Start, teacher: Run | None) -> int:
+    """How many tokens the model, or of a BiLSTM its teacher, knows; 0 where nobody reads tokens."""
+    if start.view is None:
+        return start.shape.vocab
+    return teacher.bert.shape.vocab if teacher else 0
 
 
 def _at_hand(config: Config, folder: Path) -> Config:

@@ -134,7 +134,7 @@ def stream(
         if source == "-":
             if sys.stdin.isatty():
                 notice("Reads a text a line from the terminal; Ctrl-D ends it.")
-            blocks = piped(task, sys.stdin.fileno())
+            blocks = piped(task, sys.stdin.fileno(), notice)
         else:
             path = Path(source).expanduser()
             check_input(path)

@@ -25,7 +25,7 @@ from jaxdistill import mirror, processes
 from jaxdistill.data.batches import Table, rows_of
 from jaxdistill.data.logits import mix
 from jaxdistill.errors import UserError
-from jaxdistill.files import Busy, Lock, canonical_json
+from jaxdistill.files import Busy, Lock, canonical_json, folder_bytes
 from jaxdistill.log import RunLog
 from jaxdistill.manifest import parameters_sha256
 from jaxdistill.methods.taught import taught
@@ -159,7 +159,7 @@ def _look(store: RowStore, room: Room, alone: ExitStack) -> dict[str, Any]:
     found = store.check()  # without the lock: what is whole may lie where nobody can write
     if len(found.sound) == store.count:
         return told("")
-    taken = _bytes(room.folder) - _bytes(store.folder)
+    taken = folder_bytes(room.folder) - folder_bytes(store.folder)
     if taken + store.size > room.limit:
         return told(
             f"it would take {_gigabytes(store.size)} beside {_gigabytes(taken)} of others in "
@@ -273,17 +273,6 @@ def _refuse(question: Question, room: Room, why: str) -> Taught | None:
         )
     room.log.notice(f"teacher cache: {why}. The teacher runs in the step instead.")
     return None
-
-
-def _bytes(folder: Path) -> int:
-    """What the files in a folder and its own take; one that goes away meanwhile takes nothing."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:
-            continue
-    return total
 
 
 def _gigabytes(size: float) -> str:

@@ -99,6 +99,25 @@ def test_devices_that_fail(program, said, monkeypatch):
     assert "JAX_PLATFORMS=cpu" in finding.remedy
 
 
+@pytest.mark.parametrize("asked", ["", "cpu"])
+@pytest.mark.parametrize("plugin", ["", "jax_cuda13_plugin"])
+def test_a_gpu_that_is_not_used_is_explained(plugin, asked, monkeypatch):
+    answer = 'import sys; print("driver too old", file=sys.stderr); print(\'["cpu", "cpu", 1, 0]\')'
+    monkeypatch.setattr(health, "_PROBE", answer)
+    monkeypatch.setattr(health, "find_spec", lambda name: name == plugin)
+    monkeypatch.setattr(Path, "exists", lambda self: True)
+    monkeypatch.setenv(health.PLATFORMS, asked)
+    _, found = health.devices()
+    assert found.state == "note"
+    if asked:
+        assert found.remedy == "unset JAX_PLATFORMS, which says cpu"
+    elif plugin:
+        assert "although jax_cuda13_plugin is installed: driver too old" in found.text
+        assert "nvidia-smi" in found.remedy
+    else:
+        assert found.remedy == "pip install 'jax[cuda13]'"
+
+
 def test_requirements_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     expected = [line.split(">=") for line in project["dependencies"]]

@@ -65,7 +65,7 @@ CASES: dict[str, tuple[Wrong, list[str]]] = {
     # ---- bytes
     "Latin letters": (
         split("sst2", SST2 + b"good\t1\nb\xe4d\t0\n"),
-        ["train.tsv, line 3", "0xe4", "not UTF-8", "iconv -f latin1"],
+        ["train.tsv, line 3", "0xe4", "not UTF-8", "iconv -f cp1252"],
     ),
     "UTF-8 that was damaged": (
         split("chnsenticorp", REVIEW * 3 + b"0\t\xe6\x9c\n"),

@@ -281,7 +281,7 @@ def test_a_pipe_gives_the_rows_of_a_text_file(
     reading, writing = os.pipe()
     os.write(writing, content)
     os.close(writing)
-    blocks = list(piped(SST2, reading, size))
+    blocks = list(piped(SST2, reading, lambda text: None, size))
     os.close(reading)
     assert [(text,) for block in blocks for text in block[0]] == expected
     assert all(1 <= len(block[0]) <= size for block in blocks)
@@ -289,7 +289,7 @@ def test_a_pipe_gives_the_rows_of_a_text_file(
 
 def test_a_line_that_comes_alone_is_not_kept_waiting() -> None:
     reading, writing = os.pipe()
-    blocks = piped(SST2, reading, 4)
+    blocks = piped(SST2, reading, no_notice, 4)
     os.write(writing, b"\xef\xbb\xbfone\ntw")
     assert next(blocks) == (["one"],)
     os.write(writing, b"o\n" + b"x\n" * 9 + b"rest")
@@ -303,16 +303,37 @@ def test_a_line_that_does_not_end_is_put_together_once(monkeypatch) -> None:
     reading, writing = os.pipe()
     os.write(writing, b"\xef\xbb\xbfone long line\n\nab\ncde\nfghij")
     os.close(writing)
-    found = [text for block in piped(SST2, reading, 9) for text in block[0]]
+    found = [text for block in piped(SST2, reading, no_notice, 9) for text in block[0]]
     assert found == ["one long line", "", "ab", "cde", "fghij"]
     os.close(reading)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ('{"sentence": "fine"}', "JSON"),
+        ('id,"sentence"', "a header"),
+        ("sentence;label", "a header"),
+        ("sentence", ""),
+        ("a sentence, and more", ""),
+    ],
+)
+def test_a_pipe_that_seems_to_have_columns_is_told(line: str, kind: str) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, f"{line}\nsentence,x\n".encode())
+    os.close(writing)
+    told: list[str] = []
+    blocks = list(piped(SST2, reading, told.append))
+    assert blocks[0][0][0] == line
+    os.close(reading)
+    assert [f"looks like {kind}," in text for text in told] == [True] * bool(kind)
 
 
 def test_rows_before_a_bad_one_come_first() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"a\nb\nc\n\xff\nd\n")
     os.close(writing)
-    blocks = piped(SST2, reading, 2)
+    blocks = piped(SST2, reading, no_notice, 2)
     assert [next(blocks), next(blocks)] == [(["a", "b"],), (["c"],)]
     with pytest.raises(UserError, match=r"standard input, row 3 \(line 4\): the byte 0xff"):
         next(blocks)

@@ -334,7 +334,8 @@ def download_in_a_process(home, endpoint, *sources, offline="0") -> list[tuple[f
 
 
 def test_downloads_what_is_needed_once_and_then_from_the_cache(hub, classifier, tmp_path):
-    small = {"config.json": b"{}", "vocab.txt": b"[PAD]\n", "README.md": b"hello"}
+    config = (classifier / "config.json").read_bytes()
+    small = {"config.json": config, "vocab.txt": b"[PAD]\n", "README.md": b"hello"}
     weights = (classifier / "model.safetensors").read_bytes()
     both = {"model.safetensors": weights, "pytorch_model.bin": b"old", "flax_model.msgpack": b"x"}
     hub.models["someone/both"] = small | both
@@ -356,6 +357,14 @@ def test_downloads_what_is_needed_once_and_then_from_the_cache(hub, classifier, 
         assert why in found[2][1].lower()
         for remedy in ("HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE", "give their folder"):
             assert remedy in found[2][1]
+
+
+def test_what_is_no_bert_is_refused_before_its_weights_come(hub, tmp_path):
+    config = json.dumps({"model_type": "distilbert"}).encode()
+    hub.models["someone/other"] = {"config.json": config, "model.safetensors": b"gigabytes"}
+    [(_, text)] = download_in_a_process(tmp_path, hub.url, "someone/other")
+    assert text.startswith("someone/other: ") and "distilbert" in text
+    assert not [path for path in hub.asked if path.endswith(".safetensors")]
 
 
 def test_a_hub_that_does_not_answer_is_given_up_within_ten_seconds(tmp_path):

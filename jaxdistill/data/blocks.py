@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import select
 from collections.abc import Iterable, Iterator
 
 from jaxdistill.data.rows import Row, from_line, place
+from jaxdistill.data.tables import Notice
 from jaxdistill.data.task import Task
 from jaxdistill.errors import UserError
 
@@ -39,18 +41,34 @@ def blocked(rows: Iterable[Row], size: int = BLOCK) -> Iterator[Texts]:
         yield _columns(block)
 
 
-def piped(task: Task, descriptor: int, size: int = BLOCK) -> Iterator[Texts]:
+def piped(task: Task, descriptor: int, notice: Notice, size: int = BLOCK) -> Iterator[Texts]:
     """The lines of a pipe, as those of a .txt, in blocks of what has arrived, `size` at most.
 
     So a line that comes alone is answered at once, and a flood of them in whole blocks.
+
+    Args:
+      notice: is told where the first line is no text by its looks, and is read as one.
     """
     row = 0
     for lines in _arrived(descriptor, size):
+        if row == 0 and (kind := _kind(task, _decode(0, lines[0]))):
+            notice(
+                f"The first line of {_PIPE} looks like {kind}, and is read as a text, as every "
+                f"line of a pipe is. Columns are read from a file: --input=FILE"
+            )
         numbered = enumerate(lines, start=row)
         yield from blocked(
             (from_line(task, _PIPE, n, _decode(n, line)) for n, line in numbered), size
         )
         row += len(lines)
+
+
+def _kind(task: Task, line: str) -> str:
+    """What a line is that seems to be of a file with columns; "" for a text."""
+    if line.startswith("{") and line.rstrip().endswith("}"):
+        return "JSON"
+    fields = {field.strip().strip('"') for field in re.split("[,;\t]", line)}
+    return "a header" if len(fields) > 1 and fields & set(task.text_names) else ""
 
 
 def _columns(rows: list[Row]) -> Texts:
@@ -63,7 +81,8 @@ def _decode(row: int, line: bytes) -> str:
     except UnicodeDecodeError as error:
         raise UserError(
             f"{place(_PIPE, row, row + 1)}: the byte 0x{line[error.start]:02x} is not UTF-8. "
-            f"Convert the texts first, for example with iconv -f gb18030 -t utf-8."
+            f"Convert the texts first, for example with iconv -f cp1252 -t utf-8 (Western Europe; "
+            f"-f gb18030 for Chinese)."
         ) from error
 
 

@@ -48,8 +48,8 @@ def decode(path: Path, remark: Callable[[str], None] | None = None) -> str:
     line = data.count(b"\n", 0, fault.start) + 1
     raise UserError(
         f"{path}, line {line}: the byte 0x{data[fault.start]:02x} is not UTF-8, and the file is no "
-        "Chinese in gb18030 either. Convert the file, for example with iconv -f latin1 -t utf-8 "
-        "(-f gb18030), or mend the line."
+        "Chinese in gb18030 either. Convert the file, for example with iconv -f cp1252 -t utf-8 "
+        "(Western Europe; -f gb18030 for Chinese), or mend the line."
     )
 
 

@@ -35,7 +35,8 @@ def check_input(path: Path) -> None:
     if path.suffix.lower() not in _READERS:
         raise UserError(
             f"Cannot tell what {path} holds: its name ends in {path.suffix or 'nothing'!r}. Files "
-            f"to predict end in {', '.join(_READERS)}; - reads a text a line from a pipe."
+            f"of texts end in {', '.join(_READERS)}; to jaxdistill.predict - is a pipe with a text "
+            f"a line."
         )
     if not path.is_file():
         raise UserError(f"There is no file {path} (looked for {path.absolute()}).")

@@ -53,7 +53,7 @@ def find_texts(task: Task, path: Path, header: list[str], columns: Sequence[str]
         try:
             return by_name(task, path, header, labelled=False).texts
         except UserError as error:
-            raise UserError(f"{error} Or say what they are called with {flags}.") from error
+            raise UserError(f"{error} To jaxdistill.predict {flags} name others.") from error
     header = [name.strip() for name in header]
     if doubled := [name for name in columns if header.count(name) > 1]:
         raise UserError(

@@ -35,11 +35,14 @@ def download(source: str) -> Path:
     answer from the hub, what the cache already holds is used.
 
     Raises:
-      UserError: the hub has no such model, or it cannot be reached and the cache has no copy.
+      UserError: the hub has no such model, it is no BERT, or the hub cannot be reached and the
+        cache has no copy.
     """
     # Late: a local folder needs none of it, and importing it reads HF_HOME and its like.
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+    from jaxdistill.models.hfconfig import read_config, shape_from_config
 
     try:
         # Asked by itself: no timeout of the client covers the look-up of the name.
@@ -49,7 +52,11 @@ def download(source: str) -> Path:
         siblings = HfApi().model_info(source, timeout=_TIMEOUT).siblings or []
         names = {sibling.rfilename for sibling in siblings}
         weights = _SAFETENSORS if names & set(_SAFETENSORS) else _PICKLES
+        # Before gigabytes come, what is no BERT is refused.
+        shape_from_config(read_config(Path(snapshot_download(source, allow_patterns=_SMALL))), 1)
         return Path(snapshot_download(source, allow_patterns=[*_SMALL, *weights]))
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
     except HFValidationError as error:
         raise UserError(f"{source} is neither a local folder nor a hub name: {error}.") from error
     except GatedRepoError as error:
