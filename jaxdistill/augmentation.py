@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from jaxdistill.data.task import Task
+from jaxdistill.data.tasks import OWN
 from jaxdistill.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 NAMES = ("none", "tang", "tinybert", "text")
 SPLITS = ("words", "jieba", "characters")
-TAGGERS = ("contexts", "jieba")
+TAGGERS = ("english", "contexts", "jieba")
 LABELS = ("source", "none")
 FROM_LABELS = ("finetune", "theseus")
 """Methods whose every loss reads labels: rows without one would teach them nothing."""
@@ -57,14 +58,16 @@ class AugmentConfig:
     """tang: the probability that a word is masked."""
     p_pos: float
     """tang: the probability that a word of its class takes a word's place; words without a class,
-    such as rare ones, stay."""
+    such as rare ones with "contexts", stay."""
     p_ng: float
     """tang: the probability that an n-gram takes the text's place."""
     ngram: tuple[int, ...]
     """tang: the least and the greatest n."""
     tagger: str
-    """tang: whose classes: "contexts", found in the train texts (data/augment/classes.py), or
-    "jieba", its dictionary's parts of speech."""
+    """tang: whose classes: "english", the parts of speech of English words by lists, endings and
+    neighbours (data/augment/english.py); "contexts", of any language, words that stand between the
+    same words in the train texts (data/augment/classes.py); "jieba", its dictionary's parts of
+    speech."""
     p_t: float
     """tinybert: the probability that a candidate takes the place of a word that has some."""
     candidates: int
@@ -97,6 +100,7 @@ def augment(task: str, checkpoint: str, *, chinese: bool) -> ConfigDict:
     """config.augment of a recipe: the papers' values, and nothing made until a name is given.
 
     Args:
+      task: a name of data.tasks; the language of "own" is not known.
       checkpoint: a BERT with a masked-LM head.
       chinese: words by jieba, its parts of speech, and the n of seed 000.
     """
@@ -115,7 +119,7 @@ def augment(task: str, checkpoint: str, *, chinese: bool) -> ConfigDict:
             "p_pos": 0.1,
             "p_ng": 0.25,
             "ngram": (2, 10) if chinese else (1, 5),
-            "tagger": "jieba" if chinese else "contexts",
+            "tagger": "jieba" if chinese else "contexts" if task == OWN.name else "english",
             "p_t": 0.4,
             "candidates": 15,
             "model": checkpoint,

@@ -71,7 +71,7 @@ def augment(
     room.log.notice(f"augment {about.name}: {len(added.source):,} rows to train on ({said})")
     folder = room.folder / "augmented"
     folder.mkdir(exist_ok=True)
-    same_data(folder, {"augmented": added.examples})
+    same_data(room.folder, {"augmented": added.examples}, "augmented/data.json")
     rows = json.dumps(read_json(folder / "data.json"), sort_keys=True)
     remedy = "Give every machine the same files, and the same versions of what cuts words."
     processes.same("What was added (augmented/data.json)", rows, remedy)

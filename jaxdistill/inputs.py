@@ -125,18 +125,22 @@ def _about(splits: Mapping[str, Examples]) -> dict[str, dict[str, Any]]:
     return {name: {"rows": len(s.row), "sha256": digest(s)} for name, s in splits.items()}
 
 
-def same_data(folder: Path, splits: Mapping[str, Examples]) -> None:
-    """Refuses to go on with a run whose rows have changed; remembers them in a new one."""
+def same_data(folder: Path, splits: Mapping[str, Examples], name: str = "data.json") -> None:
+    """Refuses to go on with a run whose rows have changed; remembers them in a new one.
+
+    Args:
+      name: of the file in the run's folder that says which they are.
+    """
     found = _about(splits)
-    before = remembered(folder, "data.json", found)
-    changed = [name for name in found if found[name] != before.get(name)]
+    before = remembered(folder, name, found)
+    changed = [split for split in found if found[split] != before.get(split)]
     if changed:
-        name = changed[0]
-        then = f"{before[name]['rows']:,} then" if name in before else "no such file then"
+        split = changed[0]
+        then = f"{before[split]['rows']:,} then" if split in before else "no such file then"
         raise UserError(
-            f"The {name} rows are not those that {folder} was started with: {found[name]['rows']:,}"
-            f" rows now and {then}, or other texts or labels. Put the old file back, or use "
-            f"another --workdir."
+            f"The {split} rows are not those that {folder} was started with: "
+            f"{found[split]['rows']:,} rows now and {then}, or other texts or labels. Put the old "
+            f"file back, or use another --workdir."
         )
 
 

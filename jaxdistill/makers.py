@@ -14,7 +14,8 @@ from tokenizers import Tokenizer
 from jaxdistill import processes
 from jaxdistill.augmentation import AugmentConfig
 from jaxdistill.data.augment.classes import Induced, jieba_tags
-from jaxdistill.data.augment.lexicon import count_words
+from jaxdistill.data.augment.english import English
+from jaxdistill.data.augment.lexicon import Tagger, count_words
 from jaxdistill.data.augment.made import Item, Prepare
 from jaxdistill.data.augment.neighbours import Neighbours, piece_vectors
 from jaxdistill.data.augment.tang import Tang
@@ -99,7 +100,7 @@ def _tang(about: AugmentConfig, texts: list[list[str]], room: Room) -> Maker:
     shortest, longest = about.ngram[0], about.ngram[-1]
     tag, lexicon = None, None
     if about.p_pos:
-        tag = jieba_tags if about.tagger == "jieba" else Induced(texts)
+        tag = _tagger(about.tagger, texts)
         lexicon, share = count_words(texts, tag)
         room.log.notice(
             f"augment tang: {len(lexicon.words)} word classes by {about.tagger}; {share:.0%} of "
@@ -125,6 +126,12 @@ def _tang(about: AugmentConfig, texts: list[list[str]], room: Room) -> Maker:
             "lexicon": lexicon.digest() if lexicon else "",
         },
     )
+
+
+def _tagger(name: str, texts: list[list[str]]) -> Tagger:
+    if name == "jieba":
+        return jieba_tags
+    return English(texts) if name == "english" else Induced(texts)
 
 
 def _tinybert(about: AugmentConfig, texts: list[list[str]], room: Room) -> Maker:

@@ -58,7 +58,7 @@ def test_what_adds_nothing_is_no_part_of_the_config():
 def test_the_papers_values_by_task_and_language():
     english = parse("tinybert.py:mrpc", augment__name="tang").augment
     assert english is not None
-    assert (english.copies, english.words, english.tagger) == (30, "words", "contexts")
+    assert (english.copies, english.words, english.tagger) == (30, "words", "english")
     assert (english.p_mask, english.p_pos, english.p_ng, english.ngram) == (0.1, 0.1, 0.25, (1, 5))
     assert (english.p_t, english.candidates, english.model) == (0.4, 15, "bert-base-uncased")
     chinese = parse("kd.py:reviews_zh", augment__name="tang").augment

@@ -24,7 +24,7 @@ from jaxdistill.data import textfiles
 from jaxdistill.data.stream import Stream
 from jaxdistill.data.tasks import find_task
 from jaxdistill.errors import Preempted, UserError
-from jaxdistill.files import read_json
+from jaxdistill.files import read_json, write_json
 from jaxdistill.general import open_encoder
 from jaxdistill.log import read_metrics
 from jaxdistill.manifest import parameters_sha256
@@ -234,20 +234,22 @@ def test_another_corpus_or_teacher_is_another_run(world, finished, tmp_path):
     """Told before anything is trained, in a run that was begun."""
     run, _ = finished
 
-    def begun(name):
+    def begun(name, **values):
+        config = distilling(world, tmp_path / name, **values)
         (tmp_path / name).mkdir()
         (tmp_path / name / "data.json").write_bytes((run / "data.json").read_bytes())
-        return tmp_path / name
+        write_json(tmp_path / name / "config.json", config.plain())
+        return config
 
     other = tmp_path / "other"
     shutil.copytree(world / "encoder", other)
     tensors = to_huggingface(random_params(SHAPE, seed=9), SHAPE, classifier=False)
     save_file(tensors, other / "model.safetensors")
     with pytest.raises(UserError, match=r"The teacher is not what .* was started with"):
-        ensure_run(distilling(world, begun("one"), teacher__source=other))
+        ensure_run(begun("one", teacher__source=other))
     write_corpus(tmp_path / "texts.txt", 470)
     with pytest.raises(UserError, match=r"The corpus is not what .* was started with"):
-        ensure_run(distilling(world, begun("another"), data__corpus=tmp_path / "texts.txt"))
+        ensure_run(begun("another", data__corpus=tmp_path / "texts.txt"))
 
 
 def test_what_another_config_prepared_is_not_gone_on_with(world, tmp_path):

@@ -53,7 +53,8 @@ def download(source: str) -> Path:
         names = {sibling.rfilename for sibling in siblings}
         weights = _SAFETENSORS if names & set(_SAFETENSORS) else _PICKLES
         # Before gigabytes come, what is no BERT is refused.
-        shape_from_config(read_config(Path(snapshot_download(source, allow_patterns=_SMALL))), 1)
+        small = Path(snapshot_download(source, allow_patterns=[*_SMALL]))
+        shape_from_config(read_config(small), 1)
         return Path(snapshot_download(source, allow_patterns=[*_SMALL, *weights]))
     except UserError as error:
         raise UserError(f"{source}: {error}") from error

@@ -1,4 +1,4 @@
-"""Word classes: what takes the place of parts of speech, whose taggers must be downloaded.
+"""Word classes where the language is not known to be English (english.py), and jieba's for Chinese.
 
 Classes of words that stand between the same words, found in the train texts themselves: no data,
 any language. They are no parts of speech: a class may mix some, and a part of speech has several.
