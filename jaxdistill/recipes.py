@@ -88,6 +88,7 @@ def start(source: str, **given: Any) -> ConfigDict:
     )
     for name in ("layers", "width", "heads", "inner", "vocab"):
         section[name] = placeholder(int)
+    section.lower = placeholder(bool)
     section.update(given)
     return section
 

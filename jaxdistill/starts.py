@@ -90,6 +90,9 @@ def make_start(
             wanted.source, where, task, key, notice, as_it_is=as_it_is, headless=headless
         )
     _tell_sizes(wanted, where, start.bert, notice)
+    if wanted.lower is not None and (teacher or wanted.source != "random"):
+        whose = "the teacher" if teacher else wanted.source
+        notice(f"{where}.lower={wanted.lower} is not read: {whose} brings its tokenizer")
     if config.encoder:  # general distillation: there are no labels
         body = {part: tree for part, tree in start.params.items() if part != "classifier"}
         start = start._replace(params=body)
@@ -176,8 +179,10 @@ def _random(
         tokenizer = folder / "tokenizer"
         if not (tokenizer / "vocab.txt").is_file():
             assert wanted.vocab
-            words = build_vocabulary([t for column in texts for t in column], wanted.vocab)
-            write_tokenizer(tokenizer, words)
+            lower = wanted.lower is not False
+            every = [text for column in texts for text in column]
+            pieces = build_vocabulary(every, wanted.vocab, lower=lower)
+            write_tokenizer(tokenizer, pieces, lower=lower)
         vocab = load_tokenizer(tokenizer).get_vocab_size()
         shape = BertShape(vocab=vocab, positions=widest, **sizes)
     params = jax.device_get(jax.jit(lambda k: initial_params(Bert(shape), k))(key))

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_augment_words import ANY
+from test_augment_words import ANY, CUTTERS
 
 from jaxdistill.data.augment.draws import RANGE
 from jaxdistill.data.augment.lexicon import Lexicon
@@ -135,7 +135,7 @@ def test_nothing_but_words_changes(split):
 
 
 @settings(deadline=None, max_examples=100)
-@given(ANY, ANY, st.sampled_from([words, characters, str.split]), st.integers(0, 2**31 - 1))
+@given(ANY, ANY, st.sampled_from(CUTTERS), st.integers(0, 2**31 - 1))
 def test_any_pair_of_texts(one, other, split, row):
     work = tang(copies=3, split=split, p_ng=0.5, p_mask=0.3)
     made = work(row, (one, other))

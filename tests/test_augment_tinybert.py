@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from test_augment_tang import within
-from test_augment_words import ANY
+from test_augment_words import ANY, CUTTERS
 
 from jaxdistill.config import from_command_line
 from jaxdistill.data.augment.neighbours import Neighbours, piece_vectors
 from jaxdistill.data.augment.tinybert import Proposer, TinyBert, eligible
-from jaxdistill.data.augment.words import characters, words
+from jaxdistill.data.augment.words import words
+from jaxdistill.data.encoding import clean
 from jaxdistill.data.tables import Examples
 from jaxdistill.data.tasks import find_task
 from jaxdistill.data.tokens import load_tokenizer
@@ -106,13 +108,37 @@ def test_of_a_pair_one_text_changes_beside_the_others_original():
     assert [copy.copy for copy in made] == list(range(work.per_row(2)))
 
 
+def check_copies(found: Proposer, one: str, other: str, row: int) -> None:
+    """Each text changes beside the other's original, and only words that have candidates do."""
+    candidates = found([one, other])
+    for p_t in (0.0, 0.5, 1.0):
+        work = TinyBert(copies=2, seed=0, p_t=p_t, split=found.split)
+        made = work(row, (one, other), candidates)
+        assert [(copy.row, copy.copy) for copy in made] == [(row, number) for number in range(4)]
+        assert all(copy.texts[1] == other for copy in made[:2])
+        assert all(copy.texts[0] == one for copy in made[2:])
+        assert made == work(row, (one, other), candidates)
+        for copy in made:
+            column = copy.copy // 2
+            cut = found.split((one, other)[column])
+            there = [
+                "|".join(map(re.escape, choices if choices and p_t == 1 else [word, *choices]))
+                for word, choices in zip(cut, candidates[column], strict=True)
+            ]
+            pattern = r"\s*".join(f"(?:{each})" for each in there)
+            assert re.fullmatch(pattern, copy.texts[column])
+            if not p_t or not any(candidates[column]):
+                assert copy.texts[column] == (one, other)[column].strip()
+
+
 @settings(deadline=None, max_examples=60)
-@given(ANY, st.sampled_from([words, characters, str.split]))
-def test_any_text(text, split):
-    found = proposer(split=split, single=lambda word: True)
-    candidates = found([text])
-    for copy in TinyBert(copies=2, seed=0, p_t=0.5, split=split)(0, (text,), candidates):
-        assert isinstance(copy.texts[0], str)
+@given(ANY, ANY, st.sampled_from(CUTTERS), st.integers(0, 2**31 - 1))
+def test_any_pair_of_texts(one, other, split, row):
+    found = proposer(split=split)
+    check_copies(found, one, other, row)
+    for text, candidates in zip((one, other), found([one, other]), strict=True):
+        for word, choices in zip(split(text), candidates, strict=True):
+            assert len(choices) == 2 * (eligible(word) and found.single(word))
 
 
 # ---- word vectors
@@ -254,6 +280,31 @@ def test_which_words_are_one_piece(params, tokenizer):
     assert asker(params, tokenizer, False).digest != asked.digest
 
 
+@pytest.fixture(scope="module")
+def masked(params, tokenizer):
+    return asker(params, tokenizer, True)
+
+
+KNOWN = st.lists(st.one_of(st.sampled_from(PIECES.split()), ANY), max_size=30)
+READ = KNOWN.map(lambda parts: clean(" ".join(parts)))  # as every reader of files leaves a text
+
+
+@settings(deadline=None, max_examples=25)
+@given(READ, READ, st.sampled_from(CUTTERS), st.integers(0, 2**31 - 1))
+def test_any_pair_of_texts_with_words_of_a_masked_lm(masked, one, other, split, row):
+    fill = {"fill": masked, "single": masked.single, "shown": masked.shown, "near": None}
+    found = proposer(split=split, count=5, **fill)
+    check_copies(found, one, other, row)
+    for text, candidates in zip((one, other), found([one, other]), strict=True):
+        cut = split(text)
+        fits, _ = masked.shown(cut)
+        for number, (word, choices) in enumerate(zip(cut, candidates, strict=True)):
+            asked = number < fits and eligible(word) and masked.single(word)
+            assert len(choices) == len(set(choices)) == 5 * asked
+            plain = {choice.lower() for choice in choices}
+            assert plain <= {*PIECES.split()[8:]} - {word.lower()}
+
+
 def test_a_checkpoint_with_its_head_proposes_for_the_words_that_it_knows(params, tmp_path):
     save_file(to_huggingface(params, SHAPE, mlm=True), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(config_from_shape(SHAPE, ("a", "b"))))
@@ -292,3 +343,45 @@ def test_a_checkpoint_with_its_head_proposes_for_the_words_that_it_knows(params,
     flags = [f"--config.{key}={value}" for key, value in masked.items()]
     other = from_command_line(["main", f"--config={recipe}", *flags]).augment
     assert make_maker(other, train, room).identity["model"] != maker.identity["model"]
+
+
+HAN = "好 大 喜 欢 讨 厌 酒 店 电 影"
+ALIKE = {**dict.fromkeys("喜厌好", (1, 0, 0)), **dict.fromkeys("欢讨大", (0, 1, 0))}
+"""Two words are the same to their vectors; their halves are to each other crosswise, and to 好, 大.
+"""
+
+
+def test_a_chinese_word_is_replaced_as_a_whole_by_a_whole_word(params, tmp_path):
+    pytest.importorskip("jieba")
+    pieces = [*PIECES.split()[:5], *HAN.split(), "，", "##喜", "##欢"]
+    assert len(pieces) == SHAPE.vocab
+    save_file(to_huggingface(params, SHAPE, mlm=True), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config_from_shape(SHAPE, ("a", "b"))))
+    (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n", "utf-8")
+    table = np.array([ALIKE.get(piece, (0, 0, at)) for at, piece in enumerate(pieces)], "f4")
+    knows = {"embeddings": {"word": {"embedding": table}}}
+    room = SimpleNamespace(
+        task=find_task("chnsenticorp"),
+        teacher=SimpleNamespace(params=knows, tokenizer=load_tokenizer(tmp_path)),
+        mesh=make_mesh(),
+        poll=lambda: None,
+        log=SimpleNamespace(notice=lambda text: None),
+    )
+    asked = {"name": "tinybert", "model": tmp_path, "vectors": "teacher", "candidates": 1}
+    recipe = str(Path(__file__).parents[1] / "configs" / "tinybert_chnsenticorp.py")
+    flags = [f"--config.augment.{k}={v}" for k, v in {**asked, "p_t": 1.0, "copies": 3}.items()]
+    about = from_command_line(["main", f"--config={recipe}", *flags]).augment
+    assert about.words == "jieba"
+    texts = ["好，喜欢酒店", "大，讨厌电影"]
+    train = Examples(np.arange(2, dtype=np.int32), (texts,), np.zeros(2, np.int32))
+    maker = make_maker(about, train, room)
+    items = maker.prepare([0, 1], [(text,) for text in texts])
+    for item, word, other, whole in zip(
+        items, "好大", ("讨厌", "喜欢"), ("电影", "酒店"), strict=True
+    ):
+        ((of_one_piece, of_comma, of_feeling, of_thing),) = item[2]
+        assert (of_comma, of_feeling, of_thing) == ([], [other], [whole])
+        (found,) = of_one_piece  # the masked-LM's: a whole piece, and another one
+        assert found in pieces[5:16] and found != word
+        made = [copy.texts for copy in maker.work(*item)]
+        assert made == [(f"{found}，{other}{whole}",)] * 3

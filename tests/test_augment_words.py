@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +22,13 @@ from jaxdistill.data.augment.words import (
     words,
 )
 
-ANY = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("\ud800\udfff 我'-_")))
+PARTS = [*"我 喜欢 这家 酒店 的电影 。 ， iPhone 15 [MASK]".split(), " ", "\u3000"]
+ANY = st.one_of(
+    st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("\ud800\udfff 我'-_"))),
+    st.lists(st.sampled_from(PARTS)).map("".join),
+)
+CUTTERS = [words, characters, str.split, *([jieba_words] if find_spec("jieba") else [])]
+"""Ways to cut a text; jieba's where it is installed."""
 
 
 def test_words_by_hand():
@@ -30,7 +38,7 @@ def test_words_by_hand():
 
 
 @settings(deadline=None)
-@given(ANY, st.sampled_from([words, characters, str.split]))
+@given(ANY, st.sampled_from(CUTTERS))
 def test_an_unchanged_text_is_the_same_text(text, split):
     parts = cut(text, split)
     assert rebuild(parts, parts.words, 0, len(parts.words)) == text.strip()

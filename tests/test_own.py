@@ -582,8 +582,12 @@ def test_metrics_of_sets_are_scikit_learns():
             wanted = metrics.f1_score(labels, predicted, average=average, zero_division=0)
             assert found[f"{average}_f1"] == pytest.approx(wanted, abs=1e-9)
         assert found["subset_accuracy"] == metrics.accuracy_score(labels, predicted)
-        wanted = metrics.precision_score(labels, predicted, average="micro", zero_division=0)
-        assert found["micro_precision"] == pytest.approx(wanted, abs=1e-9)
+        for name, theirs in (
+            ("precision", metrics.precision_score),
+            ("recall", metrics.recall_score),
+        ):
+            wanted = theirs(labels, predicted, average="micro", zero_division=0)
+            assert found[f"micro_{name}"] == pytest.approx(wanted, abs=1e-9)
     assert multilabel([[1, 0], [1, 1]], [[1, 1], [1, 1]]) == pytest.approx(
         {
             "micro_precision": 1.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import test_sources
+import tiny
 from test_sources import FakeHub, hub  # noqa: F401  (a fixture)
 
 from jaxdistill import network, prefetch
+from jaxdistill.config import from_command_line
 from jaxdistill.data import hub as splits
 from jaxdistill.data.readers import read_split
 from jaxdistill.data.tables import assemble
@@ -25,6 +28,7 @@ from jaxdistill.data.writing import as_file
 from jaxdistill.errors import UserError
 from jaxdistill.files import read_json
 from jaxdistill.models.huggingface import to_huggingface
+from jaxdistill.recipe import ensure_run
 
 ROOT = Path(__file__).parents[1]
 
@@ -184,11 +188,13 @@ def test_all_is_every_task_that_the_hub_has(monkeypatch, tmp_path):
 # checkpoints, from a hub on this machine
 
 
-def launch(endpoint: str, home: Path, *words: object, **more: str) -> subprocess.CompletedProcess:
+def launch(
+    endpoint: str, home: Path, *words: object, verb: str = "prefetch", **more: str
+) -> subprocess.CompletedProcess:
     changes = {"HF_HOME": str(home), "HF_ENDPOINT": endpoint, "NO_PROXY": "127.0.0.1", **more}
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_OFFLINE")}
     return subprocess.run(
-        [sys.executable, "-m", "jaxdistill.prefetch", *map(str, words)],
+        [sys.executable, "-m", f"jaxdistill.{verb}", *map(str, words)],
         cwd=ROOT,
         env={**environment, "HF_HUB_DISABLE_PROGRESS_BARS": "1", **changes},
         capture_output=True,
@@ -278,26 +284,89 @@ def test_two_models_of_one_last_name_are_not_mixed(served, checkpoint, tmp_path)
 # without a network
 
 BLACK_HOLE = """
-import socket, time
+import os, socket, time
 def silent(*arguments, **named):
+    with open(os.environ["ASKED"], "a") as file:
+        print(time.time(), *arguments, file=file)
     time.sleep(60)
 socket.getaddrinfo = silent
 """
+LESS_PATIENCE = """
+import jaxdistill.network
+jaxdistill.network.PATIENCE -= 4
+"""
+
+
+def into_the_hole(
+    folder: Path, limit: float, verb: str, *words: object, then: str = ""
+) -> subprocess.CompletedProcess:
+    """A verb where no name is ever found: it asks once, and ends within the limit of seconds."""
+    (folder / "sitecustomize.py").write_text(BLACK_HOLE + then)
+    more = {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "ASKED": str(folder / "asked")}
+    done = launch("https://huggingface.co", folder / "home", *words, verb=verb, **more)
+    ended = time.time()
+    (asked,) = (folder / "asked").read_text().splitlines()
+    assert ended - float(asked.split()[0]) < limit, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
 
 
 def test_a_silent_name_server_is_given_up_within_ten_seconds(tmp_path):
     """Both kinds of downloads in one process: the second does not wait again."""
-    (tmp_path / "hole").mkdir()
-    (tmp_path / "hole" / "sitecustomize.py").write_text(BLACK_HOLE)
-    begun = time.monotonic()
     words = ("--model", "bert-base-uncased", "--task", "sst2", "--output", tmp_path / "assets")
-    done = launch("", tmp_path / "home", *words, PYTHONPATH=str(tmp_path / "hole"))
-    seconds = time.monotonic() - begun
+    done = into_the_hole(tmp_path, 10, "prefetch", *words)
     assert done.returncode == 2, done.stderr
     assert "gave no answer within 5 s" in done.stderr
     assert "HF_ENDPOINT" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert 4 < seconds < 10
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with a tiny run, the checkpoint bert that it adopted, and the data in glue."""
+    folder = tmp_path_factory.mktemp("finished")
+    data = tiny.write_sst2(folder / "glue", train=8, dev=8)
+    values = {
+        "model.source": tiny.write_checkpoint(folder / "bert"),
+        "data.folder": data,
+        "data.max_length": 16,
+        "data.buckets": (16,),
+    }
+    flags = [f"--config.{key}={value}" for key, value in values.items()]
+    recipe = f"--config={ROOT / 'configs' / 'score_sst2.py'}"
+    ensure_run(from_command_line(["main", recipe, f"--workdir={folder / 'run'}", *flags]))
+    return folder
+
+
+TEACHER = ("main", "--config=configs/teacher_sst2.py", "--workdir={run}_new")
+HOLES = {
+    "a hub's name": (
+        *TEACHER,
+        "--config.data.folder={glue}",
+        "--config.model.source=bert-base-uncased",
+    ),
+    "a hub's data": (*TEACHER, "--config.model.source={bert}"),
+    "evaluate": ("evaluate", "{run}", "--folder="),
+    "predict": ("predict", "{run}", "--glue={run}_glue", "--folder="),
+}
+
+
+@pytest.mark.parametrize("case", HOLES)
+def test_no_verb_waits_longer_for_what_only_the_hub_has(case, finished, tmp_path):
+    """Here it waits for one second, to save the others' time."""
+    places = {name: finished / name for name in ("run", "glue", "bert")}
+    verb, *words = (word.format(**places) for word in HOLES[case])
+    done = into_the_hole(tmp_path, 6, verb, *words, then=LESS_PATIENCE)
+    assert done.returncode == 2, done.stderr
+    assert "(https://huggingface.co gave no answer within 1 s)" in done.stderr
+    missing = "bert-base-uncased" if case == "a hub's name" else "split '[a-z]+' of sst2"
+    assert re.search(f"error: .*{missing}", done.stderr)
+
+
+def test_doctor_tells_of_a_silent_name_server(tmp_path):
+    done = into_the_hole(tmp_path, 6, "doctor", "--json", then=LESS_PATIENCE)
+    said = json.loads(done.stdout)["findings"][-1]
+    assert (said["about"], said["state"]) == ("hub", "note")
+    assert "gave no answer within 1 s" in said["text"]
 
 
 def test_a_refused_network_names_the_remedies(tmp_path):

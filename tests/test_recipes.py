@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tiny
 
-from jaxdistill import evaluate
+from jaxdistill import evaluate, running
+from jaxdistill.bench import dev_logits
 from jaxdistill.config import checked, from_command_line
 from jaxdistill.data.tasks import TASKS, find_task
 from jaxdistill.errors import Preempted, UserError
@@ -424,16 +425,23 @@ def test_seed_003s_strategies_are_flags_of_one_recipe(flags):
     assert different == {flag.split("=")[0] for flag in flags}
 
 
-def test_mnlis_mismatched_rows_are_reported_and_select_nothing(tmp_path):
+def write_mnli(folder: Path, **splits: list[tuple[str, int]]) -> None:
+    """GLUE's layout; a row is (its second text, its class)."""
     labels = find_task("mnli").labels
-    shape = dataclasses.replace(tiny.SHAPE, classes=3)
-    checkpoint = tiny.write_checkpoint(tmp_path / "tiny-bert", labels, shape)
-    (tmp_path / "MNLI").mkdir()
+    (folder / "MNLI").mkdir()
     names = [*"abcdefgh", "sentence1", "sentence2", "gold_label"]
-    for name, count in (("train", 4), ("dev_matched", 6), ("dev_mismatched", 8)):
-        rows = [[*"abcdefgh", "the film", "is " * n, labels[n % 3]] for n in range(1, count + 1)]
+    for name, found in splits.items():
+        rows = [[*"abcdefgh", "the film", text, labels[number]] for text, number in found]
         lines = ["\t".join(row) for row in [names, *rows]]
-        (tmp_path / "MNLI" / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+        (folder / "MNLI" / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+
+
+def test_mnlis_mismatched_rows_are_reported_and_select_nothing(tmp_path):
+    shape = dataclasses.replace(tiny.SHAPE, classes=3)
+    checkpoint = tiny.write_checkpoint(tmp_path / "tiny-bert", find_task("mnli").labels, shape)
+    counts = {"train": 4, "dev_matched": 6, "dev_mismatched": 8}
+    splits = {k: [("is " * n, n % 3) for n in range(1, count + 1)] for k, count in counts.items()}
+    write_mnli(tmp_path, **splits)
     said = [
         "score_sst2.py",
         f"--workdir={tmp_path / 'run'}",
@@ -452,6 +460,43 @@ def test_mnlis_mismatched_rows_are_reported_and_select_nothing(tmp_path):
         right = (kept["logits"].argmax(1) == kept["labels"]).mean()
         assert len(kept["row"]) == count
         assert report["metrics"][split]["accuracy"] == pytest.approx(right)
+
+
+def test_the_step_that_is_kept_is_the_best_on_matched(tmp_path, monkeypatch):
+    """Mismatched rows say another class than what is learnt: their best step is an early one."""
+    rng = np.random.default_rng(0)
+    kinds = (tiny.BAD, tiny.GOOD, tiny.PLAIN)
+    splits = {
+        name: [(" ".join(rng.choice(kinds[n % 3], 3)), (n + other) % 3) for n in range(count)]
+        for name, count, other in (
+            ("train", 96, 0),
+            ("dev_matched", 30, 0),
+            ("dev_mismatched", 30, 1),
+        )
+    }
+    write_mnli(tmp_path, **splits)
+    found: dict[str, list[float]] = {"dev": [], "dev_mismatched": []}
+
+    def asked(bench, forward, params, *split):
+        for name in () if split else found:  # the report asks for each by name
+            logits = dev_logits(bench, forward, params, name)
+            found[name].append((logits.argmax(1) == bench.tables[name].labels).mean())
+        return dev_logits(bench, forward, params, *split)
+
+    monkeypatch.setattr(running, "dev_logits", asked)
+    run = tmp_path / "run"
+    shape = dataclasses.replace(SHAPE, layers=1, dropout=0.0)
+    checkpoint = tiny.write_checkpoint(tmp_path / "tiny-bert", shape=shape)
+    plan = {"stages__finetune__epochs": 5, "stages__finetune__eval_steps": 4}
+    words = tiny.arguments(checkpoint, tmp_path, run, task="mnli", data__buckets=(32,), **plan)
+    report = ensure_run(from_command_line(words))
+    steps = [line["step"] for line in read_metrics(run) if line["kind"] == "eval"]
+    matched, other = (dict(zip(steps, values, strict=True)) for values in found.values())
+    best, theirs = (max(each, key=lambda step, each=each: each[step]) for each in (matched, other))
+    assert matched[best] > 0.8 and matched[theirs] < 0.5  # as far apart as can be
+    assert report["stages"][0]["step"] == best
+    assert report["metrics"]["dev"]["accuracy"] == pytest.approx(matched[best])
+    assert report["metrics"]["dev_mismatched"]["accuracy"] == pytest.approx(other[best])
 
 
 def test_an_override_of_one_stage_leaves_the_others_alone():

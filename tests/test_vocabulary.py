@@ -14,10 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxdistill.config import from_command_line
 from jaxdistill.data.reviews import generate
+from jaxdistill.data.tasks import find_task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.vocabulary import SPECIAL, build_vocabulary, write_tokenizer
 from jaxdistill.errors import UserError
+from jaxdistill.starts import make_start
+from jaxdistill.teachers import teacher_config
 
 
 def slow_merges(words: list[str]) -> list[str]:
@@ -129,3 +133,19 @@ def test_ten_thousand_texts_take_seconds() -> None:
     start = time.process_time()
     build_vocabulary(texts, 2000)
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("lower", ["", "False"])
+def test_a_model_from_nothing_keeps_capitals_and_accents_where_it_is_told_to(
+    lower, tmp_path, request, monkeypatch
+):
+    monkeypatch.chdir(request.config.rootpath)
+    words = ["--config=configs/quickstart.py", "--config.teacher.recipe.model.vocab=60"]
+    words += [f"--config.teacher.recipe.model.lower={lower}"] if lower else []
+    config = teacher_config(from_command_line(["main", *words, f"--workdir={tmp_path / 'run'}"]))[0]
+    assert config is not None
+    start = make_start(config, find_task("sst2"), None, (["Schön war der Käse"],), tmp_path, print)
+    assert start.tokenizer == tmp_path / "tokenizer"
+    pieces = load_tokenizer(start.tokenizer).encode("Käse", add_special_tokens=False).tokens
+    letters = [piece.removeprefix("##") for piece in pieces]
+    assert "".join(letters) == ("Käse" if lower else "kase")

@@ -47,7 +47,8 @@ def read_split(
     """
     if split not in task.splits:
         raise UserError(
-            f"Task {task.name} has no split {split!r}. Its splits are {', '.join(task.splits)}."
+            f"Task {task.name} has no split {split!r}. Its splits are {', '.join(task.splits)}; "
+            f"jaxdistill.evaluate scores any labelled file with --data FILE."
         )
     if task.own:
         return read_own(task, split, folder, notice)
