@@ -12,7 +12,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from jaxdistill.errors import UserError
-from jaxdistill.own_section import SHARED
+from jaxdistill.own_section import KEYS
 
 USAGE = (
     "usage: python -m jaxdistill.main --config FILE [--workdir RUN] [--config.a.b=value ...]\n"
@@ -27,8 +27,15 @@ def parse(argv: list[str]) -> dict[str, Any]:
     """
     words = [argv[0], *map(_locate, argv[1:])]
     _check_file(words)
+    named = [word for word in words if not word.startswith("--config.")]
     try:
-        values, _ = _read([word for word in words if not word.startswith("--config.")])
+        values, _ = _read(named)
+    except flags.Error as error:
+        raise UserError(_explain(error)) from None
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise UserError(f"The config file ({' '.join(named[1:])}) raises {what}.") from error
+    try:
         _check_keys(words, values.config)
         values, rest = _read(words)
         if values.workdir is not None:
@@ -101,7 +108,7 @@ def _check_keys(words: list[str], recipe: ConfigDict) -> None:
 
 def _no_key(parts: list[str], name: str, there: list[str]) -> str:
     """What is said of a key that the recipe does not have."""
-    if name in SHARED and parts == ["data"]:
+    if name in KEYS and parts == ["data"]:
         return (
             f"The recipe has no key {name!r} there. config.data.{name} is for files of your own: "
             f"take configs/own_data.py or configs/METHOD.py:own, such as configs/kd.py:own."
@@ -115,4 +122,10 @@ def _no_key(parts: list[str], name: str, there: list[str]) -> str:
 def _explain(error: BaseException) -> str:
     first = error.args[0] if isinstance(error, KeyError) and error.args else error  # unquoted
     text = " ".join(str(first).split())
+    failed = re.search(r"--config=(\S+): Error whilst parsing config file: .* (\w+Error: .*)", text)
+    if failed and "get_config() takes 0 positional arguments" in failed[2]:
+        path, _, task = failed[1].partition(":")
+        return f"The recipe {path} takes no task. Leave out :{task}."
+    if failed:
+        return f"The config file (--config={failed[1]}) raises {failed[2]}."
     return f"The command line does not fit the config: {text or type(error).__name__}"

@@ -1,4 +1,4 @@
-"""python -m jaxdistill.export RUN --output FOLDER [--stage NAME]
+"""python -m jaxdistill.export RUN --output FOLDER [--stage NAME] [--unfinished]
 
 Writes a finished run's model as a Hugging Face folder: config.json, model.safetensors and the
 tokenizer's files, which transformers' AutoModel and AutoTokenizer load. A run without labels
@@ -34,7 +34,9 @@ def main(argv: list[str]) -> None:
             f"{args.run} holds a BiLSTM, and a Hugging Face folder holds a BERT: transformers has "
             f"no class for it. `python -m jaxdistill.predict {args.run}` answers with it."
         )
-    run = open_run(source, print_notice, stage=args.stage, headless=True)
+    run = open_run(
+        source, print_notice, stage=args.stage, headless=True, unfinished=args.unfinished
+    )
     architecture = save_huggingface(
         folder,
         run.params,
@@ -44,7 +46,7 @@ def main(argv: list[str]) -> None:
         many=not run.headless and run.task.many,
     )
     size = (folder / "model.safetensors").stat().st_size
-    print(f"{folder}: {architecture} of {args.run}, stage {run.stage}, {size / 1e6:.1f} MB")
+    print(f"{folder}: {architecture} of {args.run}, {run.place}, {size / 1e6:.1f} MB")
 
 
 def parse(words: list[str]) -> argparse.Namespace:
@@ -56,6 +58,9 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("run", help="a run folder, such as runs/tinybert_sst2")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="made if need be")
     parser.add_argument("--stage", help="one of the run's stages (the last)")
+    parser.add_argument(
+        "--unfinished", action="store_true", help="the best so far of a run that is not finished"
+    )
     return parser.parse_args(words)
 
 

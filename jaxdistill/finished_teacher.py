@@ -18,7 +18,7 @@ SHOWN = 4
 
 
 def tell_changes(teacher: Run, task: Task, folder: Path, notice: Callable[[str], None]) -> None:
-    """Says so where the rows are not those that the teacher was trained on.
+    """Says so where the teacher was trained on other rows, or its best chosen by another metric.
 
     Args:
       folder: of the run that is to learn from it, whose data.json is written.
@@ -41,6 +41,12 @@ def tell_changes(teacher: Run, task: Task, folder: Path, notice: Callable[[str],
             f"the rows of {task.files['train']}, or of its dev, are not those that the teacher "
             f"{teacher.folder} was trained on: it may know rows that it is judged by. For a new "
             f"teacher give another --config.teacher.run"
+        )
+    if teacher.task.selection != task.selection:
+        notice(
+            f"the teacher {teacher.folder} is finished and taken as it is: its best was chosen by "
+            f"{teacher.task.selection}, not by {task.selection} (config.data.selection). If that "
+            f"is not meant, give another --config.teacher.run"
         )
 
 

@@ -87,6 +87,31 @@ def confusion(predicted: ArrayLike, labels: ArrayLike, classes: int) -> NDArray[
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
+def per_class(table: NDArray[np.int64]) -> list[dict[str, float]]:
+    """Returns precision, recall, f1 and support, its rows, of each class of a confusion table."""
+    return [_about(table, which) for which in range(len(table))]
+
+
+def per_label(predicted: ArrayLike, labels: ArrayLike) -> list[dict[str, float]]:
+    """Returns the same of each of C labels of which a row has any number; both [N, C], 0 and 1."""
+    columns = zip(np.asarray(predicted).T, np.asarray(labels).T, strict=True)
+    return [_about(confusion(ours, wanted, 2), 1) for ours, wanted in columns]
+
+
+def choices(classes: int, *, many: bool) -> tuple[str, ...]:
+    """Returns the metrics of which more is better, by which a best can be chosen.
+
+    Args:
+      classes: 0 of a regression.
+      many: whether a row has any number of them.
+    """
+    if many:
+        return tuple(multilabel([[0]], [[0]]))
+    if not classes:
+        return tuple(name for name in regression([0.0], [0.0]) if name != "mse")
+    return tuple(classification([0], [0], min(classes, 3)))  # names differ for two alone
+
+
 def accuracy(predicted: ArrayLike, labels: ArrayLike) -> float:
     """Fraction of rows where predicted [N] equals labels [N]."""
     predicted, labels = _pair(predicted, labels)
@@ -179,6 +204,13 @@ def _of_class(table: NDArray[np.int64], which: int) -> tuple[float, float, float
         _ratio(right, labelled),
         _ratio(2 * right, labelled + predicted),
     )
+
+
+def _about(table: NDArray[np.int64], which: int) -> dict[str, float]:
+    """What is told of one class."""
+    precision, recall, f1 = _of_class(table, which)
+    support = int(table[which].sum())
+    return {"precision": precision, "recall": recall, "f1": f1, "support": support}
 
 
 def _macro(table: NDArray[np.int64]) -> tuple[float, float, float]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("text", "text_pair", "label", "labels")
 SHARED = (*SPLITS, *COLUMNS)
+"""Keys of config.data that say what the rows are."""
+KEYS = (*SHARED, "selection")
 """Keys of config.data that a student's teacher is trained by too."""
 
 
@@ -28,7 +30,7 @@ def own_files(section: ConfigDict, *, unlabelled: bool) -> ConfigDict:
     Args:
       unlabelled: whether there is a teacher to label texts.
     """
-    for name in (*SHARED, *(("unlabelled",) if unlabelled else ())):
+    for name in (*KEYS, *(("unlabelled",) if unlabelled else ())):
         section[name] = placeholder(str)
     return section
 
@@ -59,7 +61,7 @@ def take_unlabelled(plain: dict[str, Any]) -> None:
 def check_own(config: Config) -> None:
     """Raises UserError where the keys for files of one's own contradict each other or the task."""
     data = config.data
-    given = {name: getattr(data, name) for name in (*SHARED, "unlabelled") if getattr(data, name)}
+    given = {name: getattr(data, name) for name in (*KEYS, "unlabelled") if getattr(data, name)}
     if config.task != OWN.name:
         if spare := [name for name in given if name != "unlabelled"]:
             raise UserError(
@@ -96,10 +98,12 @@ def check_own(config: Config) -> None:
 
 
 def carried(recipe: dict[str, Any], data: DataConfig) -> dict[str, Any]:
-    """A teacher's recipe with its student's files and columns, where both are for one's own."""
+    """A teacher's recipe with its student's files, columns and metric, where both are for one's
+    own.
+    """
     if "task" not in recipe or recipe["task"] != OWN.name or "data" not in recipe:
         return recipe
-    return {**recipe, "data": {**recipe["data"], **{name: getattr(data, name) for name in SHARED}}}
+    return {**recipe, "data": {**recipe["data"], **{name: getattr(data, name) for name in KEYS}}}
 
 
 def settled(task: Task, data: DataConfig, notice: Notice) -> Task:
@@ -109,7 +113,9 @@ def settled(task: Task, data: DataConfig, notice: Notice) -> Task:
     files = {name: getattr(data, name) for name in SPLITS if getattr(data, name)}
     texts = tuple(name for name in (data.text, data.text_pair) if name)
     assert data.label, "checked() saw to it"
-    return own_task(files, texts, data.label, data.labels or None, notice)
+    return own_task(
+        files, texts, data.label, data.labels or None, notice, selection=data.selection or None
+    )
 
 
 def check_many(config: Config, task: Task) -> None:
@@ -135,5 +141,7 @@ def check_many(config: Config, task: Task) -> None:
 
 
 def without_unlabelled(data: DataConfig) -> DataConfig:
-    """The section for a run that learns nothing from texts without labels."""
-    return dataclasses.replace(data, unlabelled=None)
+    """The section for a run that learns nothing, from texts without labels either: there is no best
+    to be chosen.
+    """
+    return dataclasses.replace(data, unlabelled=None, selection=None)

@@ -1,7 +1,8 @@
 """python -m jaxdistill.predict RUN [--input FILE|-] [--output FILE|-]
    python -m jaxdistill.predict RUN --glue FOLDER
 
-What a finished run, or one of its stages, says of texts. Input by its ending: .txt, a text a line
+What a finished run, or one of its stages, says of texts; with --unfinished the best so far of a
+run that is not finished. Input by its ending: .txt, a text a line
 (of a task over pairs two, with a tab between them); .csv, .tsv, .jsonl, .parquet by the run's
 columns; - is a pipe, a text a line. Output is one JSON object a line, in the order of the input,
 {"row": 0, "label": "positive", "probabilities": {"negative": 0.1, "positive": 0.9}}, with "score"
@@ -50,7 +51,9 @@ def main(argv: list[str]) -> None:
     lead = processes.lead()
     notice = print_notice if lead else _pass
     folder = mirror.here(Path(args.run))
-    run = open_run(folder, notice, stage=args.stage, precision=args.precision)
+    run = open_run(
+        folder, notice, stage=args.stage, precision=args.precision, unfinished=args.unfinished
+    )
     about = run.description
     task = run.task
     if args.glue is not None:
@@ -95,6 +98,9 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--text", help="the column of the texts (the task's own)")
     parser.add_argument("--text_pair", help="the column of the second texts")
     parser.add_argument("--stage", help="one of the run's stages (the last)")
+    parser.add_argument(
+        "--unfinished", action="store_true", help="the best so far of a run that is not finished"
+    )
     parser.add_argument("--precision", help="float32 or bfloat16 (as in the run)")
     parser.add_argument("--glue", metavar="FOLDER", help="write GLUE's submission files there")
     parser.add_argument(

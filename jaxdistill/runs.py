@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from jaxdistill.checkpoint import Checkpoints
+from jaxdistill import processes
+from jaxdistill.checkpoint import Checkpoints, Restored
 from jaxdistill.data.own import counts, from_plain, to_plain
 from jaxdistill.data.tasks import Task, find_task
 from jaxdistill.data.tokens import load_tokenizer
@@ -82,6 +83,8 @@ class Run:
     """How a BiLSTM reads texts; None for a BERT, which reads tokens."""
     extras: Params = field(default_factory=dict)
     """What trained along with the student, such as TinyBERT's projection."""
+    finished: bool = True
+    """Whether the run's last stage is, whichever stage this is."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -114,6 +117,13 @@ class Run:
     def headless(self) -> bool:
         """Whether it was trained without labels and has no classifier: a source, no classifier."""
         return "classifier" not in self.params
+
+    @property
+    def place(self) -> str:
+        """Where in the run the parameters are from, in words."""
+        if self.finished:
+            return f"stage {self.stage}"
+        return f"stage {self.stage}, step {self.record['step']}, of a run that is not finished"
 
 
 def write_description(folder: Path, description: Description) -> None:
@@ -163,37 +173,49 @@ def open_run(
     stage: str | None = None,
     precision: str | None = None,
     headless: bool = False,
+    unfinished: bool = False,
 ) -> Run:
-    """Opens a finished stage of a run, verified against its manifest.
+    """Opens a finished stage of a run, verified against its manifest. Collective if unfinished.
 
     Args:
       stage: the last one by default.
       precision: instead of the run's own.
       headless: also a run that has no classifier (pretrain's).
+      unfinished: of a stage that is not finished its best so far, and by default of the last stage
+        that has any.
 
     Raises UserError where the folder is no run, or has no such stage, or has not finished it, or
     its checkpoint is damaged, or it has no classifier and should have one.
     """
     description = read_description(folder)
-    stage = stage or description.stages[-1]
-    if stage not in description.stages:
+    if stage is not None and stage not in description.stages:
         raise UserError(
             f"{folder} has no stage {stage!r}; its stages are {', '.join(description.stages)}."
         )
-    done = folder / "checkpoints" / stage / "done.json"
-    if not done.is_file():
-        raise UserError(
-            f"{folder} has not finished stage {stage!r}. Run the command that started it again "
-            f"to go on where it stopped."
-        )
+    stages = (stage,) if stage else description.stages
+    stage, places = stages[-1], folder / "checkpoints"
+    finished = (places / description.stages[-1] / "done.json").is_file()
+    if begun := not (places / stage / "done.json").is_file():
+        stage = _so_far(folder, stages, notice, asked=unfinished)
     model = build(description.model, description.shape, precision or description.precision)
-    params, extras = read_params(folder / "checkpoints" / stage / "best", model, notice)
+    kept = read_params(places / stage / "best", model, notice)
+    params, extras = kept.state["student"], kept.state.get("extras", {})
+    if begun:
+        where = f"step {kept.step} of stage {stage!r}"
+        notice(f"{folder} is not finished: these are its best parameters so far, of {where}")
+    if unfinished:
+        processes.same(
+            f"The best so far in {folder}, by its stage and step,",
+            f"{stage} {kept.step}",
+            "The run goes on meanwhile: ask again.",
+        )
+    done = places / stage / "done.json"
+    record = read_json(done) if done.is_file() else kept.details
     tokenizer = None
     if isinstance(model, Bert) or (folder / "tokenizer").is_dir():
         tokenizer = load_tokenizer(folder / "tokenizer")
     view = None if isinstance(model, Bert) else read_view(folder / WORDS, tokenizer)
-    record = read_json(done)
-    run = Run(folder, description, stage, model, params, tokenizer, record, view, extras)
+    run = Run(folder, description, stage, model, params, tokenizer, record, view, extras, finished)
     if run.headless and not headless:
         raise UserError(
             f"{folder} was trained on text alone ({description.method}) and has no classifier, so "
@@ -203,12 +225,31 @@ def open_run(
     return run
 
 
-def read_params(folder: Path, model: Model, notice: Callable[[str], None]) -> tuple[Params, Params]:
-    """The model's parameters, and what trained along, from a folder of a whole run's checkpoints.
+def _so_far(
+    folder: Path, stages: tuple[str, ...], notice: Callable[[str], None], *, asked: bool
+) -> str:
+    """The last of the stages with a best so far; a UserError if none has, or it was not asked."""
+    on = "Run the command that started it again to go on where it stopped."
+    for stage in reversed(stages):
+        steps = Checkpoints(folder / "checkpoints" / stage / "best", 1, notice).steps()
+        if steps and asked:
+            return stage
+        if steps:
+            raise UserError(
+                f"{folder} has not finished stage {stages[-1]!r}. {on} evaluate, predict and "
+                f"export take its best so far, step {steps[-1]} of stage {stage!r}, with "
+                f"--unfinished."
+            )
+    nothing = " It has kept no parameters yet that --unfinished could take." if asked else ""
+    raise UserError(f"{folder} has not finished stage {stages[-1]!r}.{nothing} {on}")
+
+
+def read_params(folder: Path, model: Model, notice: Callable[[str], None]) -> Restored:
+    """The newest of a whole run's checkpoints in a folder, which fits the model.
 
     With the masked-LM head where there is one; without classifier where the run has none.
     """
-    restored = Checkpoints(folder, 1, notice).restore(None)
+    restored = _newest(Checkpoints(folder, 1, notice))
     if restored is None:
         raise UserError(f"{folder} holds no checkpoint. Remove its stage's folder and run again.")
     params = restored.state["student"]
@@ -225,7 +266,21 @@ def read_params(folder: Path, model: Model, notice: Callable[[str], None]) -> tu
             )
             + "."
         )
-    return params, restored.state["extras"] if "extras" in restored.state else {}
+    return restored
+
+
+def _newest(checkpoints: Checkpoints) -> Restored | None:
+    """The newest sound one, also where a run that goes on puts another in its place meanwhile."""
+    while True:
+        before = checkpoints.steps()
+        try:
+            found = checkpoints.restore(None)
+        except UserError:
+            if checkpoints.steps() == before:
+                raise
+            continue
+        if found is not None or checkpoints.steps() == before:
+            return found
 
 
 def write_predictions(path: Path, row: np.ndarray, logits: np.ndarray, labels: np.ndarray) -> None:

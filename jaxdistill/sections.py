@@ -63,6 +63,10 @@ class DataConfig:
     labels: str | None = None
     """What they are: "classes", a "number" to predict, or "many" (any of some names). Empty: found
     out, and said."""
+    selection: str | None = None
+    """The metric of dev that chooses the best parameters, such as macro_f1 (f1 of two classes is
+    that of the second). Empty: accuracy, of numbers mean_pearson_spearman, of any number of labels
+    micro_f1."""
     unlabelled: str | None = None
     """Of recipes with a teacher: texts without labels that it labels. The same as config.augment's
     `text`."""
@@ -91,6 +95,8 @@ class ModelConfig:
     """Of a "random" model: width of the feed-forward layer."""
     vocab: int | None
     """Of a "random" model without teacher: word pieces, built from the train texts."""
+    lower: bool | None = None
+    """Whether these are without capitals and accents, as BERT's uncased ones; empty: they are."""
 
 
 @dataclass(frozen=True, kw_only=True)

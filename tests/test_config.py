@@ -71,6 +71,7 @@ def test_a_recipe_of_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
         (["--config"], "no config file"),
         (["--config=configs/nope.py"], r"no config file 'configs/nope.py'. Recipes.*teacher"),
         (["--config=pyproject.toml"], "is not Python"),
+        (["--config=configs/pretrain.py:own"], "configs/pretrain.py takes no task. Leave out :own"),
         ([TEACHER, "--config.data.train_row=7"], "Did you mean --config.data.train_rows"),
         ([TEACHER, "data.train_rows=7"], "Did you mean --config.data.train_rows=7"),
         ([TEACHER, "more"], "'more' on the command line is not a flag"),
@@ -98,6 +99,15 @@ def test_a_recipe_of_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
 def test_what_is_not_understood_is_said(words, said):
     with pytest.raises(UserError, match=said):
         parse(*words)
+
+
+def test_what_a_config_file_raises_is_said_in_a_line(tmp_path):
+    path = tmp_path / "mine.py"
+    for line, said in (("{}['rows']", "KeyError: 'rows'"), ("len(3)", "TypeError: object of type")):
+        path.write_text(f"def get_config():\n    return {line}\n")
+        with pytest.raises(UserError) as error:
+            parse(f"--config={path}")
+        assert str(error.value).startswith(f"The config file (--config={path}) raises {said}")
 
 
 def test_a_section_names_every_key_that_does_not_fit():

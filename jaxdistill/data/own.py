@@ -25,6 +25,7 @@ from jaxdistill.data.tables import (
 from jaxdistill.data.task import Task
 from jaxdistill.data.tasks import OWN
 from jaxdistill.errors import UserError
+from jaxdistill.metrics import choices
 
 SPLITS = ("train", "dev", "test")
 MEASURED = {
@@ -32,14 +33,20 @@ MEASURED = {
     "number": (("pearson", "spearman"), "mean_pearson_spearman"),
     "many": (("micro_f1", "macro_f1", "subset_accuracy"), "micro_f1"),
 }
-"""By the kind of the labels: what is reported, and what chooses the best."""
+"""By the kind of the labels: what is reported, and what chooses the best unless one says so."""
 _EMPTY = ", or leave it empty: then a tenth of train is split off"
 _PLAIN = ("text_names", "label_name", "labels", "many", "held_out")
 """The fields of a Task of one's own that its description holds besides its files."""
 
 
 def own_task(
-    files: Mapping[str, str], texts: tuple[str, ...], label: str, kind: str | None, notice: Notice
+    files: Mapping[str, str],
+    texts: tuple[str, ...],
+    label: str,
+    kind: str | None,
+    notice: Notice,
+    *,
+    selection: str | None = None,
 ) -> Task:
     """The task that somebody's files are; the notice says what the labels of train were taken for.
 
@@ -48,9 +55,10 @@ def own_task(
       texts: the columns of the one or two texts.
       label: the column of the label.
       kind: of the labels (labels.KINDS); None to find out.
+      selection: the metric that chooses the best; None for the one of MEASURED.
 
-    Raises UserError where a file or a column is not there, dev is train again, or the labels are
-    not of one kind.
+    Raises UserError where a file or a column is not there, dev is train again, the labels are not
+    of one kind, or their kind has no such metric.
     """
     paths = {
         split: os.path.abspath(os.path.expanduser(files[split]))
@@ -84,9 +92,15 @@ def own_task(
         kind,
     )
     notice(said)
-    return _measured(
-        replace(task, labels=found.names, written=found.names, many=found.kind == "many")
-    )
+    task = replace(task, labels=found.names, written=found.names, many=found.kind == "many")
+    if selection and selection not in (there := choices(len(task.labels), many=task.many)):
+        raise UserError(
+            f"config.data.selection is {selection!r}, and what the labels of {path}, column "
+            f"{label}, are (config.data.labels={found.kind}) has the metrics {', '.join(there)} to "
+            f"choose the best by. Name one of these, or leave it empty for "
+            f"{MEASURED[found.kind][1]}."
+        )
+    return _measured(task, selection)
 
 
 def read_own(task: Task, split: str, folder: str | Path, notice: Notice) -> Examples:
@@ -155,22 +169,24 @@ def counts(task: Task, labels: np.ndarray) -> dict[str, int]:
 
 def to_plain(task: Task) -> dict[str, Any]:
     """What RUN/task.json holds of a task of one's own."""
-    return {"files": dict(task.files), **{name: getattr(task, name) for name in _PLAIN}}
+    values = {name: getattr(task, name) for name in _PLAIN}
+    return {"files": dict(task.files), "selection": task.selection, **values}
 
 
 def from_plain(plain: Mapping[str, Any]) -> Task:
-    """The task that to_plain was given."""
+    """The task that to_plain was given; one written before there was a choice has no selection."""
     values = {name: plain[name] for name in _PLAIN}
     for name in ("text_names", "labels"):
         values[name] = tuple(values[name])
-    return _measured(replace(OWN, files=plain["files"], written=values["labels"], **values))
+    task = replace(OWN, files=plain["files"], written=values["labels"], **values)
+    return _measured(task, plain.get("selection"))
 
 
-def _measured(task: Task) -> Task:
+def _measured(task: Task, chosen: str | None) -> Task:
     metrics, selection = MEASURED[
         "many" if task.many else "number" if task.regression else "classes"
     ]
-    return replace(task, metrics=metrics, selection=selection)
+    return replace(task, metrics=metrics, selection=chosen or selection)
 
 
 def _find(task: Task, split: str, path: Path) -> None:
