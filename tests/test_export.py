@@ -47,8 +47,8 @@ def write_run(folder: Path, params, model, task: str = "mnli", labels=LABELS) ->
         labels=labels,
         selection="accuracy",
         data_folder="",
-        max_length=32,
-        buckets=(32,),
+        max_length=12,
+        buckets=(12,),
         stages=("first", "last"),
     )
     folder.mkdir(parents=True)
@@ -95,7 +95,9 @@ def test_a_classifier_is_read_by_transformers(tmp_path, capsys):
     )
     assert not about["missing_keys"] and not about["unexpected_keys"]
     assert model.config.id2label == dict(enumerate(LABELS))
-    inputs, batch = asked(transformers.AutoTokenizer.from_pretrained(folder))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.model_max_length == 12  # the run's max_length
+    inputs, batch = asked(tokenizer)
     theirs = model.eval()(**inputs).logits.detach().numpy()
     ours = Bert(SHAPE).apply({"params": params}, batch).logits
     np.testing.assert_allclose(theirs, ours, atol=2e-6)

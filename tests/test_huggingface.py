@@ -410,19 +410,21 @@ def test_a_regression_with_a_bare_vocabulary_and_a_masked_lm_export(tmp_path):
     masked.load_state_dict({k: torch.tensor(v) for k, v in tensors.items()}, strict=True)
 
 
-def test_a_cased_vocabulary_stays_cased_and_texts_are_cut(tmp_path):
+@pytest.mark.parametrize("longest", [None, 6, 99])
+def test_a_cased_vocabulary_stays_cased_and_texts_are_cut(longest, tmp_path):
     """transformers lowers letters and cuts nothing, unless it is told."""
     transformers = transformers_module()
     source = vocab_folder(tmp_path / "tokenizer")
     with (source / "vocab.txt").open("a") as file:
         file.write("Film\nfilm\n")
     labels = ("a", "b", "c")
-    save_huggingface(tmp_path / "out", PARAMS, SHAPE, labels, source)
+    save_huggingface(tmp_path / "out", PARAMS, SHAPE, labels, source, longest=longest)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    read = 6 if longest == 6 else SHAPE.positions
     for text in ("Film film a", "a " * 500):
         ours = load_tokenizer(source).encode(text).ids
         found = theirs(text, truncation=True)["input_ids"]
-        assert found == [*ours[:-1][: SHAPE.positions - 1], ours[-1]]
+        assert found == [*ours[:-1][: read - 1], ours[-1]]
 
 
 def test_an_export_leaves_nothing_of_the_one_before_it(tmp_path):
