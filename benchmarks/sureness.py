@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks.seed003 import predictions
 from jaxdistill.data.readers import cap, read_split
-from jaxdistill.data.tables import print_notice
 from jaxdistill.inputs import CAP_SEED, make_split
+from jaxdistill.notices import print_notice
 from jaxdistill.runs import Run, open_run
 from jaxdistill.scoring import make_forward, predict
 from jaxdistill.sharding import make_mesh, place

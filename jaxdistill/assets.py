@@ -15,7 +15,7 @@ from typing import Any
 
 from jaxdistill.data.glue import GLUE
 from jaxdistill.data.readers import read_split
-from jaxdistill.data.tables import Examples, Notice
+from jaxdistill.data.tables import Examples
 from jaxdistill.data.task import Task
 from jaxdistill.data.tokens import load_tokenizer
 from jaxdistill.data.writing import as_file, one_line
@@ -23,6 +23,7 @@ from jaxdistill.errors import UserError
 from jaxdistill.files import read_json, replacing, sha256_file, write_atomic, write_json
 from jaxdistill.models.hub import TOKENIZER_FILES, download, is_hub_name
 from jaxdistill.models.tensorfiles import WEIGHTS, weight_files
+from jaxdistill.notices import Notice
 
 MANIFEST = "manifest.json"
 VERSION = 1

@@ -20,7 +20,8 @@ from jaxdistill.data.views import OWN, View, build_vocabulary, every_piece, read
 from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder
 from jaxdistill.models.bilstm import VECTOR_STD, BiLstm, BiLstmShape, initial_bilstm
-from jaxdistill.origins import KEYWORDS, Notice, at_hand, find_checkpoint, origin_of
+from jaxdistill.notices import Notice
+from jaxdistill.origins import KEYWORDS, at_hand, find_checkpoint, origin_of
 from jaxdistill.runs import WORDS, Run
 from jaxdistill.sections import Config
 from jaxdistill.types import Params

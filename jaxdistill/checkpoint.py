@@ -24,7 +24,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ from jaxdistill.manifest import (
     verify_files,
     write_manifest,
 )
+from jaxdistill.notices import Notice
 from jaxdistill.sharding import fetch
 from jaxdistill.trees import unflatten
 
@@ -65,7 +66,7 @@ class Checkpoints:
     The owner of the run's lock saves; anybody may restore at the same time.
     """
 
-    def __init__(self, folder: Path, keep: int, notice: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, keep: int, notice: Notice) -> None:
         """notice gets one line about everything that is not as it should be but did not stop us."""
         if keep < 1:
             raise ValueError(f"keep is {keep}; at least one checkpoint must be kept")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxdistill import cli
 from jaxdistill.errors import UserError
+from jaxdistill.notices import ignore, print_notice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,14 +34,14 @@ def main(argv: list[str]) -> None:
     args = parse(words[1:])
     cli.meet(meeting)
     from jaxdistill import mirror, processes
-    from jaxdistill.data.readers import print_notice, read_file, read_split
+    from jaxdistill.data.readers import read_file, read_split
     from jaxdistill.files import strict
     from jaxdistill.inputs import digest, make_split, rows_changed
     from jaxdistill.runs import open_run
     from jaxdistill.scoring import make_forward, predict, score
     from jaxdistill.sharding import own_mesh, place
 
-    notice = print_notice if processes.lead() else _pass
+    notice = print_notice if processes.lead() else ignore
     folder = mirror.here(Path(args.run))
     run = open_run(
         folder, notice, stage=args.stage, precision=args.precision, unfinished=args.unfinished
@@ -163,12 +164,8 @@ def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def _pass(text: str) -> None:
-    """Says nothing."""
-
-
 def parse(words: list[str]) -> argparse.Namespace:
-    """The command line; what does not fit is a UserError."""
+    """The command line; what does not fit exits with 2."""
     parser = argparse.ArgumentParser(
         prog="python -m jaxdistill.evaluate", description="Scores a finished run."
     )
@@ -182,7 +179,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--unfinished", action="store_true", help="the best so far of a run that is not finished"
     )
-    parser.add_argument("--precision", help="float32 or bfloat16 (as in the run)")
+    parser.add_argument("--precision", help="float32, bfloat16 or float16 (as in the run)")
     parser.add_argument("--json", action="store_true", help="print the JSON line only")
     return parser.parse_args(words)
 

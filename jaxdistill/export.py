@@ -13,12 +13,12 @@ from pathlib import Path
 
 from jaxdistill import cli
 from jaxdistill.errors import UserError
+from jaxdistill.notices import print_notice
 
 
 def main(argv: list[str]) -> None:
     """The verb; argv as sys.argv."""
     args = parse(argv[1:])
-    from jaxdistill.data.readers import print_notice
     from jaxdistill.models.huggingface import save_huggingface
     from jaxdistill.runs import is_run, open_run, read_description
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from jaxdistill.data.tasks import Task
 from jaxdistill.files import read_json
+from jaxdistill.notices import Notice
 from jaxdistill.origins import origin_of
 from jaxdistill.preparing import flat
 from jaxdistill.runs import Run
@@ -17,7 +17,7 @@ TRAINED_BY = ("seed", "data.max_length", "data.buckets", "model.", "method.", "s
 SHOWN = 4
 
 
-def tell_changes(teacher: Run, task: Task, folder: Path, notice: Callable[[str], None]) -> None:
+def tell_changes(teacher: Run, task: Task, folder: Path, notice: Notice) -> None:
     """Says so where the teacher was trained on other rows, or its best chosen by another metric.
 
     Args:
@@ -50,7 +50,7 @@ def tell_changes(teacher: Run, task: Task, folder: Path, notice: Callable[[str],
         )
 
 
-def tell_origin(teacher: Run, source: str, notice: Callable[[str], None]) -> None:
+def tell_origin(teacher: Run, source: str, notice: Notice) -> None:
     """Says so where a finished teacher was not trained from config.teacher.source."""
     origin = origin_of(teacher)
     if origin != source:
@@ -61,7 +61,7 @@ def tell_origin(teacher: Run, source: str, notice: Callable[[str], None]) -> Non
         )
 
 
-def tell_recipe(teacher: Run, about: TeacherConfig, notice: Callable[[str], None]) -> None:
+def tell_recipe(teacher: Run, about: TeacherConfig, notice: Notice) -> None:
     """Says so where a finished teacher was trained otherwise than config.teacher.recipe says.
 
     Not of somebody's classifier and of runs of another method, which no such recipe has trained.

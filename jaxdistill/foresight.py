@@ -18,6 +18,7 @@ from jaxdistill.errors import UserError
 from jaxdistill.gate import one_answer, same_answer
 from jaxdistill.inputs import read_splits
 from jaxdistill.models.hub import check_there
+from jaxdistill.notices import ignore
 from jaxdistill.origins import KEYWORDS
 from jaxdistill.own_section import check_many, settled
 from jaxdistill.sections import Config, ModelConfig
@@ -36,7 +37,7 @@ def foresee(config: Config, task: Task, recipe: Config) -> None:
     """
 
     def look() -> None:
-        known = settled(task, config.data, _hush)
+        known = settled(task, config.data, ignore)
         check_many(config, known)
         if isinstance(config.start, BiLstmConfig):
             _words_of(config.start, config.start_key, recipe)
@@ -45,7 +46,7 @@ def foresee(config: Config, task: Task, recipe: Config) -> None:
         check_method(config, known, recipe)
         _beside(config, known)
         if known.own and config.teacher and config.teacher.margin >= 0:
-            dev = read_splits(known, config.data, _hush)["dev"]
+            dev = read_splits(known, config.data, ignore)["dev"]
             if same_answer(dev.labels):
                 raise UserError(one_answer("dev"))
         if config.augment and config.augment.name != "none":
@@ -59,9 +60,9 @@ def _beside(config: Config, task: Task) -> None:
     about = config.teacher
     if about and about.logits:
         _there(about.logits, "config.teacher.logits")
-        rows = read_splits(task, config.data, _hush)["train"].row
+        rows = read_splits(task, config.data, ignore)["train"].row
         whole = config.data.train_rows == 0 and not task.held_out
-        read_logits(task, about.logits, rows, whole=whole, notice=_hush)
+        read_logits(task, about.logits, rows, whole=whole, notice=ignore)
     for name in about.others if about else ():
         report = Path(name).expanduser().absolute() / "report.json"
         if not report.is_file():
@@ -119,14 +120,10 @@ def _added_by(about: AugmentConfig, task: Task, recipe: Config) -> None:
     if about.name == "tinybert" and about.vectors and about.vectors != "teacher":
         _there(about.vectors, "config.augment.vectors")
     if about.text:
-        read_own(task, Path(about.text).expanduser(), _hush)
+        read_own(task, Path(about.text).expanduser(), ignore)
 
 
 def _there(name: str, key: str) -> None:
     path = Path(name).expanduser()
     if not path.is_file():
         raise UserError(f"{key}={name} is no file (looked for {path.absolute()}).")
-
-
-def _hush(text: str) -> None:
-    """Says nothing: the same is said when it is read in earnest."""

@@ -27,7 +27,8 @@ from jaxdistill.manifest import parameters_sha256
 from jaxdistill.models.bert import Bert
 from jaxdistill.models.build import describe, in_words
 from jaxdistill.models.sources import complete
-from jaxdistill.origins import Notice, find_checkpoint
+from jaxdistill.notices import Notice
+from jaxdistill.origins import find_checkpoint
 from jaxdistill.planning import make_stages
 from jaxdistill.precisions import settle
 from jaxdistill.preparing import remembered, started

@@ -20,10 +20,10 @@ from jaxdistill.data.tokens import Tokens, check_ids, tokenize
 from jaxdistill.data.views import View, Words, read_words
 from jaxdistill.errors import UserError
 from jaxdistill.files import cache_folder, read_json
+from jaxdistill.notices import Notice
 from jaxdistill.preparing import remembered
 from jaxdistill.sections import DataConfig
 
-Notice = Callable[[str], None]
 Texts = Sequence[Sequence[str]]
 """One list of N strings or two."""
 

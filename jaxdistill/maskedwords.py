@@ -23,6 +23,7 @@ from jaxdistill.data.vocabulary import masking_vocabulary
 from jaxdistill.errors import UserError
 from jaxdistill.models.bert import Bert, BertShape
 from jaxdistill.models.build import build
+from jaxdistill.notices import Notice, ignore
 from jaxdistill.origins import find_checkpoint
 from jaxdistill.scoring import by_row
 from jaxdistill.sharding import place
@@ -87,7 +88,7 @@ class MaskedWords:
         none = np.zeros(len(hidden), np.int32)
         texts = (hidden, whole) if self.visible else (hidden,)
         tokens = tokenize(
-            texts, self.tokenizer, self.widths[-1], cache=None, poll=self.poll, notice=_silent
+            texts, self.tokenizer, self.widths[-1], cache=None, poll=self.poll, notice=ignore
         )
         check_ids(tokens, self.vocab)
         table = make_table(Examples(none, tuple(map(list, texts)), none), tokens)
@@ -140,7 +141,7 @@ def load_masked_words(
     visible: bool,
     mesh: Mesh,
     poll: Callable[[], None],
-    notice: Callable[[str], None],
+    notice: Notice,
 ) -> MaskedWords:
     """The model that config.augment.model names; see MaskedWords.
 
@@ -164,7 +165,3 @@ def load_masked_words(
         name=source,
         identity=found.sha256,
     )
-
-
-def _silent(text: str) -> None:
-    """A text that is cut has no word where its mask was, which is all there is to say."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -16,9 +15,9 @@ from jaxdistill.files import read_json
 from jaxdistill.general_section import GENERAL
 from jaxdistill.manifest import parameters_sha256
 from jaxdistill.models.sources import Pretrained, align_labels, load_pretrained
+from jaxdistill.notices import Notice
 from jaxdistill.runs import Run, is_run, open_run
 
-Notice = Callable[[str], None]
 KEYWORDS = ("random", "teacher", "pretrained", "text")
 """What a section may say in the place of a folder."""
 

@@ -10,9 +10,9 @@ from ml_collections.config_dict import placeholder
 
 from jaxdistill.data.labels import KINDS
 from jaxdistill.data.own import SPLITS, own_task
-from jaxdistill.data.tables import Notice
 from jaxdistill.data.tasks import OWN, Task
 from jaxdistill.errors import UserError
+from jaxdistill.notices import Notice
 
 if TYPE_CHECKING:
     from jaxdistill.sections import Config, DataConfig

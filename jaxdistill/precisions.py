@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from jaxdistill import processes
@@ -10,15 +10,14 @@ from jaxdistill.files import read_json, write_json
 from jaxdistill.models.bilstm import BiLstmShape
 from jaxdistill.models.build import Shape, fused_lstm
 from jaxdistill.models.probe import lstm_runs, runs
+from jaxdistill.notices import Notice
 
 LSTM = "lstm"
 """In RUN/precisions.json beside the precisions: how an LSTM's run began."""
 WAYS = {True: "cuDNN's LSTM (float32, products in TF32)", False: "the loop of models/lstm.py"}
 
 
-def settle(
-    folder: Path, shapes: Iterable[Shape], notice: Callable[[str], None], wanted: str
-) -> str:
+def settle(folder: Path, shapes: Iterable[Shape], notice: Notice, wanted: str) -> str:
     """The wanted precision, or float32 where the machine does not run it. Collective: process 0's.
 
     The first answer is kept in RUN/precisions.json: a run that is resumed, on another machine too,
@@ -30,9 +29,7 @@ def settle(
     return processes.led(lambda: _settle(folder, shapes, notice, wanted))
 
 
-def _settle(
-    folder: Path, shapes: Iterable[Shape], notice: Callable[[str], None], wanted: str
-) -> str:
+def _settle(folder: Path, shapes: Iterable[Shape], notice: Notice, wanted: str) -> str:
     path = folder / "precisions.json"
     chosen: dict[str, str] = dict(read_json(path)) if path.is_file() else {}
     if wanted in chosen:
@@ -45,7 +42,7 @@ def _settle(
     return chosen[wanted]
 
 
-def tell_lstm(folder: Path, shape: Shape, notice: Callable[[str], None]) -> None:
+def tell_lstm(folder: Path, shape: Shape, notice: Notice) -> None:
     """Says where an LSTM's run goes on in another way than it began, which RUN/precisions.json has.
 
     Collective: process 0's.

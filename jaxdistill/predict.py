@@ -25,6 +25,7 @@ from pathlib import Path
 
 from jaxdistill import cli
 from jaxdistill.errors import UserError
+from jaxdistill.notices import ignore, print_notice
 
 
 def main(argv: list[str]) -> None:
@@ -37,7 +38,6 @@ def main(argv: list[str]) -> None:
         check_input(Path(args.input).expanduser())  # before jax is imported: a typo costs no time
     cli.meet(meeting)
     from jaxdistill import mirror, processes
-    from jaxdistill.data.readers import print_notice
     from jaxdistill.runs import open_run
     from jaxdistill.sharding import own_mesh
     from jaxdistill.streaming import Predictor, stream
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> None:
             f"them. Give --input FILE, or run one process."
         )
     lead = processes.lead()
-    notice = print_notice if lead else _pass
+    notice = print_notice if lead else ignore
     folder = mirror.here(Path(args.run))
     run = open_run(
         folder, notice, stage=args.stage, precision=args.precision, unfinished=args.unfinished
@@ -81,10 +81,6 @@ def main(argv: list[str]) -> None:
         notice(remark)
 
 
-def _pass(text: str) -> None:
-    """Says nothing."""
-
-
 def parse(words: list[str]) -> argparse.Namespace:
     """The command line; what does not fit exits with 2."""
     parser = argparse.ArgumentParser(
@@ -101,7 +97,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--unfinished", action="store_true", help="the best so far of a run that is not finished"
     )
-    parser.add_argument("--precision", help="float32 or bfloat16 (as in the run)")
+    parser.add_argument("--precision", help="float32, bfloat16 or float16 (as in the run)")
     parser.add_argument("--glue", metavar="FOLDER", help="write GLUE's submission files there")
     parser.add_argument(
         "--folder", help="with --glue: where the task's files are, if not as in RUN"

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from jaxdistill import cli
 from jaxdistill.errors import UserError
+from jaxdistill.notices import print_notice
 
 
 def main(argv: list[str]) -> None:
     """The verb; argv as sys.argv."""
     args = parse(argv[1:])
     from jaxdistill.assets import Assets
-    from jaxdistill.data.readers import print_notice
     from jaxdistill.data.tasks import TASKS, find_task
     from jaxdistill.files import Lock
     from jaxdistill.network import unreachable

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jaxdistill import mirror, processes
 from jaxdistill.errors import UserError
 from jaxdistill.files import read_json, strict, write_json
+from jaxdistill.notices import Notice
 from jaxdistill.sections import NOT_THE_RUN, Config
 from jaxdistill.trees import flatten
 
@@ -66,7 +67,7 @@ def afresh(folder: Path, changed: bool) -> None:
     mirror.renewed(folder)
 
 
-def tell_start(folder: Path, start: str, notice: Callable[[str], None]) -> None:
+def tell_start(folder: Path, start: str, notice: Notice) -> None:
     """Says so where a run goes on from other parameters than it began with. Collective.
 
     What trains comes from the checkpoint; what does not, such as a BiLSTM's fixed vectors, comes

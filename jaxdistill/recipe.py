@@ -36,6 +36,7 @@ from jaxdistill.makers import Room
 from jaxdistill.manifest import parameters_sha256
 from jaxdistill.methods.finetune import Finetune
 from jaxdistill.models.build import in_words
+from jaxdistill.notices import ignore
 from jaxdistill.origins import at_hand
 from jaxdistill.own_section import check_many, settled
 from jaxdistill.planning import check_steps, check_widths, make_method, make_stages
@@ -88,7 +89,7 @@ def ensure_run(config: Config) -> dict[str, Any]:
     mesh = own_mesh()
     with Lock(folder), _log(folder) as log, Signals() as signals:
         # Elsewhere than in what is pooled, one process must not stop by itself.
-        poll = signals.poll if processes.count() == 1 else _pass
+        poll = signals.poll if processes.count() == 1 else ignore
         begin(folder, config)
         if config.encoder:
             bench = Bench(config, folder, task, {}, mesh, log, signals)
@@ -249,10 +250,6 @@ def _same_everywhere(folder: Path, start: Start) -> str:
 def _log(folder: Path) -> RunLog:
     """The run's log, which process 0 keeps."""
     return RunLog(folder) if processes.lead() else RunLog(None, speaks=False)
-
-
-def _pass() -> None:
-    """Does not stop."""
 
 
 def _train_alone(bench: Bench, start: Start, said: str) -> dict[str, Any]:

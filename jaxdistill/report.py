@@ -7,6 +7,9 @@ The fields of a report, a plain dict (names that other tools rely on; "?" may be
     selection?            the metric of dev that chooses the best checkpoint
     teacher?, baseline?   {"metrics": ..., "run"?, "parameters"?, "bytes"?, "examples_per_second"?}
                           the teacher's "others"? ([{"run", "metrics"}]) and "together"? too
+    rows?                 {split: how many}; "stages" is there with it
+    augment?, logits?     what was added to the train rows, by kind; the file of a teacher's logits
+    precision?            what the kept model computes in
     parameters            {"total", "without_embeddings"}
     parameters_sha256, bytes
     examples_per_second   inference, batch 32, this machine

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from jaxdistill.files import read_json, write_atomic, write_json
 from jaxdistill.models.bert import Bert
 from jaxdistill.models.build import Model, abstract_params, build
 from jaxdistill.models.huggingface import TOKENIZER_FILES
+from jaxdistill.notices import Notice
 from jaxdistill.trees import flatten
 from jaxdistill.types import Params
 
@@ -168,7 +169,7 @@ def is_run(folder: Path) -> bool:
 
 def open_run(
     folder: Path,
-    notice: Callable[[str], None],
+    notice: Notice,
     *,
     stage: str | None = None,
     precision: str | None = None,
@@ -225,9 +226,7 @@ def open_run(
     return run
 
 
-def _so_far(
-    folder: Path, stages: tuple[str, ...], notice: Callable[[str], None], *, asked: bool
-) -> str:
+def _so_far(folder: Path, stages: tuple[str, ...], notice: Notice, *, asked: bool) -> str:
     """The last of the stages with a best so far; a UserError if none has, or it was not asked."""
     on = "Run the command that started it again to go on where it stopped."
     for stage in reversed(stages):
@@ -244,7 +243,7 @@ def _so_far(
     raise UserError(f"{folder} has not finished stage {stages[-1]!r}.{nothing} {on}")
 
 
-def read_params(folder: Path, model: Model, notice: Callable[[str], None]) -> Restored:
+def read_params(folder: Path, model: Model, notice: Notice) -> Restored:
     """The newest of a whole run's checkpoints in a folder, which fits the model.
 
     With the masked-LM head where there is one; without classifier where the run has none.
@@ -284,7 +283,7 @@ def _newest(checkpoints: Checkpoints) -> Restored | None:
 
 
 def write_predictions(path: Path, row: np.ndarray, logits: np.ndarray, labels: np.ndarray) -> None:
-    """Writes an npz of row [N], logits [N, C] and labels [N], such as RUN/predictions/dev.npz."""
+    """Writes an npz of row [N], logits [N, C] and labels [N] or [N, C], such as RUN/predictions/dev.npz."""
     buffer = io.BytesIO()
     np.savez(buffer, row=row, logits=logits, labels=labels)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,8 @@ from jaxdistill.methods.layers import pick_layers
 from jaxdistill.models.bert import Bert, BertShape, initial_params
 from jaxdistill.models.build import Shape
 from jaxdistill.models.sources import complete
-from jaxdistill.origins import Notice, at_hand, find_checkpoint, origin_of, run_named
+from jaxdistill.notices import Notice
+from jaxdistill.origins import at_hand, find_checkpoint, origin_of, run_named
 from jaxdistill.runs import Run
 from jaxdistill.sections import Config, ModelConfig
 from jaxdistill.trees import flatten

@@ -16,12 +16,13 @@ from jaxdistill import processes
 from jaxdistill.data.batches import Table, make_table
 from jaxdistill.data.blocks import Texts, blocked, piped
 from jaxdistill.data.rows import check_input, read_rows
-from jaxdistill.data.tables import Examples, Notice
+from jaxdistill.data.tables import Examples
 from jaxdistill.data.task import Task
 from jaxdistill.data.tokens import check_ids, cutting, encode
 from jaxdistill.data.views import read_words
 from jaxdistill.errors import UserError
 from jaxdistill.files import replacing, sha256_file
+from jaxdistill.notices import Notice, ignore
 from jaxdistill.progress import Progress
 from jaxdistill.runs import Run
 from jaxdistill.scoring import by_row, make_forward, shared_out
@@ -82,7 +83,7 @@ class Predictor:
             self._table(texts),
             buckets=self._run.description.buckets,
             mesh=self._mesh,
-            poll=_pass,
+            poll=ignore,
         )
         return logits
 
@@ -92,13 +93,13 @@ class Predictor:
         row = np.arange(count, dtype=np.int32)
         examples = Examples(row, texts, np.zeros(count, dtype=np.int32))
         if view is not None:
-            words = read_words(texts, view, notice=_pass, poll=_pass)
+            words = read_words(texts, view, notice=ignore, poll=ignore)
             self.read += len(words.ids)
             full = np.diff(words.offsets).reshape(count, -1) >= view.most
             self.cut += int(full.any(axis=1).sum())
             return make_table(examples, None, words)
         assert self._tokenizer is not None, "a BERT has one"
-        tokens, cut = encode(texts, self._tokenizer, self._run.description.max_length, _pass)
+        tokens, cut = encode(texts, self._tokenizer, self._run.description.max_length, ignore)
         check_ids(tokens, self._run.model.shape.vocab)
         self.read += len(tokens.ids)
         self.cut += cut
@@ -141,7 +142,7 @@ def stream(
             remedy = "Give every machine the same file in --input."
             processes.same("The input (its SHA-256)", _sha256(path), remedy)
             total = sum(1 for _ in read_rows(task, path, columns, notice))
-            blocks = blocked(read_rows(task, path, columns, _pass))
+            blocks = blocked(read_rows(task, path, columns, ignore))
             if target != "-" and processes.lead():
                 shown = stack.enter_context(Progress("predict", total, 0, 5.0))
         for texts in blocks:
@@ -241,10 +242,6 @@ def _all(write: Callable[[bytes], int], data: bytes) -> None:
     """Writes all of data; an unbuffered file may take a part of it at a time."""
     while data:
         data = data[write(data) :]
-
-
-def _pass(*_: object) -> None:
-    """Says nothing, stops nothing."""
 
 
 def _short(value: float) -> float:

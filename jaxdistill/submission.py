@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxdistill.data.blocks import BLOCK, Texts
-from jaxdistill.data.readers import Notice, read_split
+from jaxdistill.data.readers import read_split
 from jaxdistill.data.tables import Examples
 from jaxdistill.data.tasks import Task, find_task
 from jaxdistill.errors import UserError
 from jaxdistill.files import write_atomic
+from jaxdistill.notices import Notice
 
 SCORES = (0.0, 5.0)
 """STS-B's scale, beyond which the server accepts nothing."""

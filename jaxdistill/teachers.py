@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from jaxdistill.gate import gate
 from jaxdistill.models.hub import TOKENIZER_FILES
 from jaxdistill.models.sources import align_labels
 from jaxdistill.models.tensorfiles import sha256, weight_files
+from jaxdistill.notices import Notice
 from jaxdistill.origins import run_named
 from jaxdistill.own_section import SHARED, carried, without_unlabelled
 from jaxdistill.preparing import BEGUN
@@ -201,7 +201,7 @@ def _as_it_is(config: Config, about: TeacherConfig, folder: Path) -> Config:
     )
 
 
-def open_teacher(folder: Path, task: Task, notice: Callable[[str], None]) -> Run:
+def open_teacher(folder: Path, task: Task, notice: Notice) -> Run:
     """Opens a finished teacher, its outputs in the order of the task's labels.
 
     Raises UserError where its labels are not the task's.

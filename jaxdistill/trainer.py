@@ -51,7 +51,8 @@ def train_stage(
 
     Returns:
       The parameters that the stage leaves behind (host arrays, same tree), and its record:
-      {"step", "metrics", "seconds", "skipped"} of the parameters kept.
+      {"step", "metrics", "steps", "seconds", "skipped"}, the first two of the parameters kept; no
+      metrics where the last are.
 
     Raises:
       Preempted: a signal came; the state is saved.

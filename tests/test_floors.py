@@ -28,7 +28,7 @@ FLOORS = {
     2: "models data",
     1: "losses gradients adversary strategies optimizer sharding metrics trees "
     "log progress files rowstore preemption allocator network health processes mirror",
-    0: "types errors __init__",
+    0: "types errors notices __init__",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 

@@ -30,7 +30,7 @@ class Table(NamedTuple):
     second: np.ndarray
     """[N] int32, where in the example segment 1 starts."""
     labels: np.ndarray
-    """[N] int32 class numbers or float32 targets."""
+    """[N] int32 class numbers or float32 targets; [N, C] of 0 and 1, any number of labels."""
     teacher: Taught | None = None
     """What a cache holds of the teacher, leaves [N, ...], mapped from disk or in memory."""
     words: Words | None = None

@@ -9,9 +9,9 @@ import select
 from collections.abc import Iterable, Iterator
 
 from jaxdistill.data.rows import Row, from_line, place
-from jaxdistill.data.tables import Notice
 from jaxdistill.data.task import Task
 from jaxdistill.errors import UserError
+from jaxdistill.notices import Notice
 
 Texts = tuple[list[str], ...]
 """The rows of a block: one list of N strings or two, as in Examples."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdistill.data.tables import Examples, Notice, clean, decode
+from jaxdistill.data.tables import Examples, clean, decode
 from jaxdistill.errors import UserError
+from jaxdistill.notices import Notice
 
 
 def read_corpus(name: str, held_out: float, notice: Notice) -> dict[str, Examples]:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jaxdistill.errors import UserError
+from jaxdistill.notices import Notice
 
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def decode(path: Path, remark: Callable[[str], None] | None = None) -> str:
+def decode(path: Path, remark: Notice | None = None) -> str:
     """The file's text, without a byte order mark.
 
     UTF-8; UTF-16 where a byte order mark says so; gb18030 where the bytes are not UTF-8 and the
@@ -53,7 +54,7 @@ def decode(path: Path, remark: Callable[[str], None] | None = None) -> str:
     )
 
 
-def _utf16(path: Path, data: bytes, remark: Callable[[str], None] | None) -> str:
+def _utf16(path: Path, data: bytes, remark: Notice | None) -> str:
     try:
         text = data.decode("utf-16", "surrogatepass")
     except UnicodeDecodeError as error:

@@ -19,7 +19,6 @@ from jaxdistill.data.columns import (
 from jaxdistill.data.labels import NULL, as_text
 from jaxdistill.data.tables import (
     Line,
-    Notice,
     clean,
     decode,
     read_labels,
@@ -29,6 +28,7 @@ from jaxdistill.data.tables import (
 )
 from jaxdistill.data.task import Layout, Task
 from jaxdistill.errors import UserError
+from jaxdistill.notices import Notice
 
 Format = Callable[[Task, Path, Mapping[str, int], Notice], Sheet]
 """(task, file, labels that are accepted, what is told of its encoding) -> what the file holds."""

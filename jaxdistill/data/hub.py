@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from jaxdistill.data.task import Hub, Task
 from jaxdistill.errors import UserError
 from jaxdistill.network import unreachable
+from jaxdistill.notices import Notice
 
 
 @contextmanager
@@ -67,7 +68,7 @@ def _load(task: Task, split: str) -> Any:
 
 
 def download(
-    task: Task, split: str, remark: Callable[[str], None] | None = None
+    task: Task, split: str, remark: Notice | None = None
 ) -> tuple[list[list[str]], list[float]]:
     """Texts (one or two lists) and labels of a split, from the hub or its local cache.
 

@@ -21,9 +21,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxdistill.data.tables import Line, Notice, decode, print_notice, split_lines
+from jaxdistill.data.tables import Line, decode, split_lines
 from jaxdistill.data.tasks import Task
 from jaxdistill.errors import UserError
+from jaxdistill.notices import Notice, print_notice
 
 ROW = "row"
 """The column with the example's number within its split, from 0 in the order of the task's file."""

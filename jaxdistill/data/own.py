@@ -14,18 +14,12 @@ from jaxdistill.data.columns import Sheet
 from jaxdistill.data.formats import FORMATS
 from jaxdistill.data.labels import find_labels
 from jaxdistill.data.parting import held_out
-from jaxdistill.data.tables import (
-    Examples,
-    Notice,
-    clean,
-    from_lines,
-    no_example,
-    written_labels,
-)
+from jaxdistill.data.tables import Examples, clean, from_lines, no_example, written_labels
 from jaxdistill.data.task import Task
 from jaxdistill.data.tasks import OWN
 from jaxdistill.errors import UserError
 from jaxdistill.metrics import choices
+from jaxdistill.notices import Notice, ignore
 
 SPLITS = ("train", "dev", "test")
 MEASURED = {
@@ -79,7 +73,7 @@ def own_task(
     for split, place in order.items():
         _find(task, split, Path(place))
     path = Path(order["train"])
-    sheet = _sheet(task, path, _unheard)
+    sheet = _sheet(task, path, ignore)
     at = sheet.layout.label
     assert at is not None, "these formats have a label"
     whole = [line for line in sheet.lines if len(line.fields) > max(at, *sheet.layout.texts)]
@@ -117,7 +111,7 @@ def read_own(task: Task, split: str, folder: str | Path, notice: Notice) -> Exam
     _find(task, split, path)
     if not task.held_out or split not in ("train", "dev"):
         return read_own_file(task, path, notice)
-    whole = read_own_file(task, path, notice if split == "train" else _unheard)
+    whole = read_own_file(task, path, notice if split == "train" else ignore)
     held = held_out(whole.texts, whole.labels)
     if split == "train":
         notice(
@@ -212,7 +206,3 @@ def _sheet(task: Task, path: Path, remark: Notice) -> Sheet:
     if not sheet.lines:
         raise UserError(f"{path} has a first line with the columns' names and no rows. Add some.")
     return sheet
-
-
-def _unheard(text: str) -> None:
-    """A notice that another reading of the file gives."""

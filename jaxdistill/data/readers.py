@@ -17,20 +17,12 @@ from jaxdistill.data.formats import FORMATS
 from jaxdistill.data.order import CAP, permutation
 from jaxdistill.data.own import read_own, read_own_file
 from jaxdistill.data.reviews import generate
-from jaxdistill.data.tables import (
-    Examples,
-    Notice,
-    assemble,
-    decode,
-    from_lines,
-    print_notice,
-    say,
-    split_lines,
-)
+from jaxdistill.data.tables import Examples, assemble, decode, from_lines, say, split_lines
 from jaxdistill.data.task import Task
 from jaxdistill.errors import UserError
+from jaxdistill.notices import Notice, print_notice
 
-__all__ = ["Examples", "Notice", "cap", "is_there", "print_notice", "read_file", "read_split"]
+__all__ = ["Examples", "cap", "is_there", "read_file", "read_split"]
 
 
 def read_split(

@@ -17,10 +17,11 @@ from pathlib import Path
 from jaxdistill.data.columns import check_commas, check_tabs, otherwise, together
 from jaxdistill.data.encoding import decode
 from jaxdistill.data.formats import check_strings, unsound
-from jaxdistill.data.tables import Line, Notice, clean
+from jaxdistill.data.tables import Line, clean
 from jaxdistill.data.task import Task
 from jaxdistill.data.textcolumns import as_example, find_texts, has_columns
 from jaxdistill.errors import UserError
+from jaxdistill.notices import Notice
 
 Row = tuple[str, ...]
 """One text, or two."""

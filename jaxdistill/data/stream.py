@@ -13,9 +13,9 @@ from tokenizers import Tokenizer
 
 from jaxdistill.data.hubtexts import open_hub
 from jaxdistill.data.lanes import START, Corpus, Lane, Place, held_out
-from jaxdistill.data.tables import Notice
 from jaxdistill.data.textfiles import open_files
 from jaxdistill.errors import UserError
+from jaxdistill.notices import Notice
 from jaxdistill.types import Batch
 
 AHEAD = 16

@@ -6,8 +6,7 @@ GLUE's files are split on tabs and line feeds, without quoting: CSV rules lose r
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from jaxdistill.data.encoding import clean, decode, oddities, where_first
 from jaxdistill.data.labels import as_number, as_set
 from jaxdistill.data.task import Layout, Task
 from jaxdistill.errors import UserError
+from jaxdistill.notices import Notice, print_notice
 
 __all__ = [
     "Examples",
@@ -33,14 +33,6 @@ __all__ = [
     "split_lines",
     "written_labels",
 ]
-
-Notice = Callable[[str], None]
-"""Is told what the user should know and what is no error."""
-
-
-def print_notice(text: str) -> None:
-    """Prints to standard error, so that standard output stays the verb's own."""
-    print(text, file=sys.stderr)
 
 
 class Examples(NamedTuple):

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxdistill.data.corpus import text_files
-from jaxdistill.data.tables import Notice
 from jaxdistill.errors import UserError
 from jaxdistill.files import write_atomic
+from jaxdistill.notices import Notice
 
 BLOCK = 1024
 """Lines of a block."""

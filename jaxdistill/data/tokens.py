@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from jaxdistill.data.tables import Notice, print_notice
 from jaxdistill.errors import UserError
 from jaxdistill.files import replacing
+from jaxdistill.notices import Notice, print_notice
 
 _CHUNK = 20_000
 """Texts between two polls: about a third of a second."""

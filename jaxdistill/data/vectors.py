@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxdistill.data.tables import Notice
 from jaxdistill.data.vectorfiles import stream
 from jaxdistill.errors import UserError
 from jaxdistill.files import replacing
+from jaxdistill.notices import Notice
 
 _FORMAT = 1
 """Part of the cache's key; changes with what is stored."""

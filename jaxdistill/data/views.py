@@ -18,9 +18,10 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from jaxdistill.data.splitters import KINDS, MASKED, Splitter, split
-from jaxdistill.data.tables import Notice, decode
+from jaxdistill.data.tables import decode
 from jaxdistill.errors import UserError
 from jaxdistill.files import read_json, write_atomic
+from jaxdistill.notices import Notice
 
 OWN = ("[PAD]", "[UNK]", MASKED)
 """The first words of every vocabulary; their places are PADDING, UNKNOWN and 2."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from jaxdistill.models.hfconfig import head_from_config, read_config, shape_from
 from jaxdistill.models.hub import TOKENIZER_FILES, download, is_hub_name
 from jaxdistill.models.huggingface import from_huggingface
 from jaxdistill.models.tensorfiles import WEIGHTS, read_tensors, sha256, weight_files
+from jaxdistill.notices import Notice
 from jaxdistill.types import Params
 
 _OTHER_CLASSIFIERS = ("BertForTokenClassification", "BertForMultipleChoice")
@@ -101,7 +102,7 @@ def complete(
     pretrained: Pretrained,
     model: Bert,
     key: jax.Array,
-    notice: Callable[[str], None],
+    notice: Notice,
     *,
     classifier: bool = True,
     mlm: bool = False,
@@ -137,7 +138,7 @@ def align_labels(
     params: Params,
     theirs: tuple[str, ...],
     ours: tuple[str, ...],
-    notice: Callable[[str], None],
+    notice: Notice,
 ) -> Params:
     """params with the classifier's outputs in the order of ours.
 

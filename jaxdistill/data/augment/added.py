@@ -12,9 +12,10 @@ import numpy as np
 from jaxdistill.data.augment.made import Copy
 from jaxdistill.data.augment.words import normal
 from jaxdistill.data.rows import read_rows
-from jaxdistill.data.tables import Examples, Notice
+from jaxdistill.data.tables import Examples
 from jaxdistill.data.tasks import Task
 from jaxdistill.errors import UserError
+from jaxdistill.notices import Notice
 
 TEXT = 1 << 29
 """Rows of a text of one's own are numbered from here on, by the line."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from jaxdistill.data.augment.words import normal
 from jaxdistill.data.augment.workers import mapped
 from jaxdistill.files import write_atomic
+from jaxdistill.notices import Notice
 
 CHUNK = 500
 """Rows made between two writes: what a kill costs."""
@@ -45,7 +46,7 @@ class Report(NamedTuple):
     """Called before every chunk; it may raise to stop."""
     done: Callable[[int, int], None]
     """(chunks that are there, rows in the last one)."""
-    notice: Callable[[str], None]
+    notice: Notice
 
 
 class Chunks:
