@@ -27,7 +27,7 @@ import argparse
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -214,8 +214,8 @@ def table(runs: Mapping[str, Sequence[Path]], twins: Mapping[str, str]) -> str:
     """
     hits = {name: np.stack([correct(run) for run in folders]) for name, folders in runs.items()}
     columns = "dev accuracy | min to max | against its twin | 95% | of the teacher | "
-    columns += "parameters | without embeddings | examples/s"
-    lines = [f"| | {columns} |", "|---|" + "---:|" * 8]
+    columns += "parameters | without embeddings | examples/s | times the teacher's"
+    lines = [f"| | {columns} |", "|---|" + "---:|" * 9]
     for name, folders in runs.items():
         reports = [read_json(run / "report.json") for run in folders]
         each, mean = hits[name].mean(1), hits[name].mean()
@@ -227,7 +227,11 @@ def table(runs: Mapping[str, Sequence[Path]], twins: Mapping[str, str]) -> str:
             cells[4] = f"{100 * mean / hits['teacher'].mean():.1f}%"
         sizes = reports[0]["parameters"]
         cells += [f"{sizes[part] / 1e6:.2f}M" for part in ("total", "without_embeddings")]
-        cells.append(f"{np.median([report['examples_per_second'] for report in reports]):.0f}")
+        speeds = [report["examples_per_second"] for report in reports]
+        # Beside the teacher's in the same run: another run had the machine in another state.
+        theirs = [report["teacher"]["examples_per_second"] for report in reports if _taught(report)]
+        cells.append(f"{np.median(speeds):.0f}")
+        cells.append(f"{np.median(np.divide(speeds, theirs)):.1f}" if theirs else "")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     seeds, rows = hits["teacher"].shape
     lines += [
@@ -236,6 +240,10 @@ def table(runs: Mapping[str, Sequence[Path]], twins: Mapping[str, str]) -> str:
     ]
     lines += [f"95%: a paired bootstrap over the rows ({DRAWS:,} draws), seeds averaged first."]
     return "\n".join(lines) + "\n"
+
+
+def _taught(report: dict[str, Any]) -> bool:
+    return "teacher" in report and "examples_per_second" in report["teacher"]
 
 
 def correct(run: Path) -> np.ndarray:
