@@ -7,8 +7,8 @@ Files are .csv, .tsv (or .txt, split on tabs), .jsonl or .parquet, with the colu
 tenth is split off as dev, or --config.data.dev=FILE; --config.data.text_pair=COLUMN for two texts;
 texts without labels, for the teacher to label: --config.data.unlabelled=more.txt. What the labels
 are (classes, a number, or any of several names with | between them) is found out and said;
---config.data.labels=classes, number or many to say it yourself; --config.data.selection=macro_f1 where
-classes are uneven.
+--config.data.labels=classes, number or many to say it yourself; --config.data.selection=macro_f1
+where classes are uneven.
 
 Other files want another --workdir and another --config.teacher.run. A pre-trained BERT is much
 better where there are few rows: --config.teacher.source=BERT, which is then fine-tuned (5 epochs at

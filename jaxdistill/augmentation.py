@@ -104,7 +104,7 @@ def augment(task: str, checkpoint: str, *, chinese: bool) -> ConfigDict:
       checkpoint: a BERT with a masked-LM head.
       chinese: words by jieba, its parts of speech, and the n of seed 000.
     """
-    return ConfigDict(
+    section = ConfigDict(
         {
             "name": "none",
             "copies": COPIES[task] if task in COPIES else 20,
@@ -128,6 +128,9 @@ def augment(task: str, checkpoint: str, *, chinese: bool) -> ConfigDict:
             "vector_rows": 100_000,
         }
     )
+    if chinese:  # its words are several pieces to a BERT, whose head can only propose one
+        section.vectors = "teacher"
+    return section
 
 
 def check_augment(config: Config) -> None:

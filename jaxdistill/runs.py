@@ -283,7 +283,7 @@ def _newest(checkpoints: Checkpoints) -> Restored | None:
 
 
 def write_predictions(path: Path, row: np.ndarray, logits: np.ndarray, labels: np.ndarray) -> None:
-    """Writes an npz of row [N], logits [N, C] and labels [N] or [N, C], such as RUN/predictions/dev.npz."""
+    """Writes an npz of row [N], logits [N, C] and labels [N] or [N, C]: RUN/predictions/dev.npz."""
     buffer = io.BytesIO()
     np.savez(buffer, row=row, logits=logits, labels=labels)
     path.parent.mkdir(parents=True, exist_ok=True)

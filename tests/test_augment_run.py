@@ -65,6 +65,7 @@ def test_the_papers_values_by_task_and_language():
     assert chinese is not None
     assert (chinese.copies, chinese.words, chinese.tagger) == (20, "jieba", "jieba")
     assert (chinese.ngram, chinese.model) == ((2, 10), "bert-base-chinese")
+    assert (english.vectors, chinese.vectors) == (None, "teacher")
 
 
 def test_the_number_of_processes_may_change(tmp_path):
