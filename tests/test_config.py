@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from jaxdistill import command_line, config, optimizer, recipes
+from jaxdistill import augmentation, bilstm_section, command_line, config, optimizer, recipes
 from jaxdistill.config import checked, from_command_line
 from jaxdistill.errors import UserError
+from jaxdistill.methods import METHODS
 from jaxdistill.models import arithmetic
 from jaxdistill.sections import section
 from jaxdistill.types import StagePlan
@@ -132,6 +133,11 @@ def test_the_names_that_are_checked_are_those_there_are():
     plan = StagePlan(**recipes.plan(epochs=1, learning_rate=1.0).to_dict())
     for name in config.SCHEDULES:
         optimizer.make_schedule(dataclasses.replace(plan, schedule=name), 10)
+
+
+def test_the_methods_that_are_named_elsewhere_are_methods():
+    told = {*augmentation.FROM_LABELS, *augmentation.FROM_TEXT, *bilstm_section.METHODS}
+    assert told <= set(METHODS)
 
 
 def test_true_is_no_number():
