@@ -27,7 +27,7 @@ import argparse
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -229,9 +229,13 @@ def table(runs: Mapping[str, Sequence[Path]], twins: Mapping[str, str]) -> str:
         cells += [f"{sizes[part] / 1e6:.2f}M" for part in ("total", "without_embeddings")]
         speeds = [report["examples_per_second"] for report in reports]
         # Beside the teacher's in the same run: another run had the machine in another state.
-        theirs = [report["teacher"]["examples_per_second"] for report in reports if _taught(report)]
+        times = [
+            speed / report["teacher"]["examples_per_second"]
+            for speed, report in zip(speeds, reports, strict=True)
+            if "teacher" in report and "examples_per_second" in report["teacher"]
+        ]
         cells.append(f"{np.median(speeds):.0f}")
-        cells.append(f"{np.median(np.divide(speeds, theirs)):.1f}" if theirs else "")
+        cells.append(f"{np.median(times):.1f}" if times else "")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     seeds, rows = hits["teacher"].shape
     lines += [
@@ -240,10 +244,6 @@ def table(runs: Mapping[str, Sequence[Path]], twins: Mapping[str, str]) -> str:
     ]
     lines += [f"95%: a paired bootstrap over the rows ({DRAWS:,} draws), seeds averaged first."]
     return "\n".join(lines) + "\n"
-
-
-def _taught(report: dict[str, Any]) -> bool:
-    return "teacher" in report and "examples_per_second" in report["teacher"]
 
 
 def correct(run: Path) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
@@ -89,6 +90,19 @@ def asks_jieba(about: AugmentConfig) -> bool:
     """Whether what is made depends on the package jieba."""
     tags = about.name == "tang" and about.p_pos > 0 and about.tagger == "jieba"
     return about.name != "text" and (about.words == "jieba" or tags)
+
+
+READ_BY = {
+    "tang": ("p_mask", "p_pos", "p_ng", "ngram", "tagger"),
+    "tinybert": ("p_t", "candidates", "model", "original_visible", "vectors", "vector_rows"),
+}
+"""Keys of the section that no other name reads."""
+
+
+def unread(plain: Mapping[str, Any]) -> set[str]:
+    """The keys of a section config.augment, as JSON has it, that change nothing of what it adds."""
+    spare = {key for name, keys in READ_BY.items() if name != plain["name"] for key in keys}
+    return spare | ({"tagger"} if not plain["p_pos"] else set())
 
 
 COPIES = {"cola": 30, "mnli": 10, "mrpc": 30, "qqp": 10, "rte": 30, "stsb": 30}

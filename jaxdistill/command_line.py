@@ -30,9 +30,12 @@ def parse(argv: list[str]) -> dict[str, Any]:
     named = [word for word in words if not word.startswith("--config.")]
     try:
         values, _ = _read(named)
+        values.config.get("task")  # an OSError is kept until then
+    except UserError:
+        raise
     except flags.Error as error:
         raise UserError(_explain(error)) from None
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except Exception as error:  # whatever is in the file
         what = f"{type(error).__name__}: {error}"
         raise UserError(f"The config file ({' '.join(named[1:])}) raises {what}.") from error
     try:

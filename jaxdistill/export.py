@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
         run.description.labels,
         run.folder / "tokenizer",
         many=not run.headless and run.task.many,
-        longest=run.description.max_length,
+        longest=None if run.headless else run.description.max_length,
     )
     size = (folder / "model.safetensors").stat().st_size
     print(f"{folder}: {architecture} of {args.run}, {run.place}, {size / 1e6:.1f} MB")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxdistill import mirror, processes
+from jaxdistill.augmentation import unread
 from jaxdistill.errors import UserError
 from jaxdistill.files import read_json, strict, write_json
 from jaxdistill.notices import Notice
@@ -130,7 +131,9 @@ def same_config(config: Config, folder: Path) -> None:
     if not path.is_file():
         return
     before, now = flat(read_json(path)), flat(config.plain())
-    keys = [key for key in {**before, **now} if key not in NOT_THE_RUN]
+    about = config.plain()["augment"]
+    spare = {f"augment.{key}" for key in unread(about)} if about else set()
+    keys = [key for key in {**before, **now} if key not in {*NOT_THE_RUN, *spare}]
     changed = [key for key in keys if before.get(key) != now.get(key)]
     if changed:
         shown = "; ".join(f"{k} was {before.get(k)!r}, is {now.get(k)!r}" for k in changed[:6])

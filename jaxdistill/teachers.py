@@ -74,11 +74,11 @@ def teacher_config(config: Config) -> tuple[Config | None, Path]:
             f"trained on {recipe.data.max_length}. Add --config.teacher.recipe.data.max_length="
             f'{config.data.max_length} --config.teacher.recipe.data.buckets="{wanted}".'
         )
-    for key in ("folder", "train_rows"):
-        given, ours = getattr(recipe.data, key), getattr(config.data, key)
+    for key in ("folder", "train_rows", "selection"):
+        given, ours = about.recipe["data"].get(key), getattr(config.data, key)
         if given and given != ours:
             raise UserError(
-                f"config.teacher.recipe.data.{key} is {given}, and the teacher reads the student's "
+                f"config.teacher.recipe.data.{key} is {given}, and the teacher takes the student's "
                 f"data, config.data.{key}={ours}. Leave it out; for another teacher train it by "
                 f"itself and name its folder in config.teacher.run."
             )

@@ -23,7 +23,7 @@ _THUCNEWS = {
     "clip": 0.0,
 }
 FINE_TUNED: dict[str, Any] = {"epochs": 5, "learning_rate": 2e-5, "weight_decay": 1e-4}
-FROM_SCRATCH: dict[str, Any] = {"epochs": 12, "learning_rate": 5e-4}
+FROM_SCRATCH: dict[str, Any] = {"epochs": 12, "learning_rate": 5e-4, "weight_decay": 0.01}
 """How the small teacher of configs/own_data.py is trained, which starts from nothing."""
 FINE_TUNING: dict[str, dict[str, Any]] = {
     "cola": {"epochs": 5, "learning_rate": 1e-5, "weight_decay": 0.01},
@@ -50,16 +50,21 @@ BUCKETS = (16, 32, 64, 128)
 
 
 def start_teacher(plain: dict[str, Any]) -> None:
-    """Where config.teacher.source names a start and the recipe's teacher has none, in place: it is
-    fine-tuned from there, unless the recipe's rate or epochs are others than FROM_SCRATCH. At such
-    a rate a pre-trained model would forget what it knows.
+    """Where config.teacher.source names a start and the recipe's teacher has none, in place: it
+    starts there, and what still is as FROM_SCRATCH says becomes as FINE_TUNED says. At such a rate
+    a pre-trained model would forget what it knows.
     """
     about = plain.get("teacher") or {}
-    recipe = about.get("recipe")
-    if not recipe or not about.get("source") or recipe["model"]["source"] != "random":
+    recipe = about.get("recipe") or {}
+    model, stages = recipe.get("model") or {}, recipe.get("stages") or {}
+    if not about.get("source") or model.get("source") != "random" or "finetune" not in stages:
         return
+    plan = stages["finetune"]
+    still = [key for key, value in FROM_SCRATCH.items() if plan.get(key) == value]
+    tuned = {**plan, **{key: FINE_TUNED[key] for key in still}}
     sizes = dict.fromkeys(("layers", "width", "heads", "inner", "vocab"))
-    about["recipe"] = {**recipe, "model": {**recipe["model"], **sizes, "source": about["source"]}}
-    plan = recipe["stages"]["finetune"]
-    if all(plan[key] == value for key, value in FROM_SCRATCH.items()):
-        about["recipe"]["stages"] = {**recipe["stages"], "finetune": {**plan, **FINE_TUNED}}
+    about["recipe"] = {
+        **recipe,
+        "model": {**model, **sizes, "source": about["source"]},
+        "stages": {**stages, "finetune": tuned},
+    }

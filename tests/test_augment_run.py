@@ -68,6 +68,20 @@ def test_the_papers_values_by_task_and_language():
     assert (english.vectors, chinese.vectors) == (None, "teacher")
 
 
+def test_what_is_not_read_may_change(tmp_path):
+    def begun(**given) -> None:
+        (tmp_path / "config.json").write_text(json.dumps(parse("kd_sst2.py", **given).plain()))
+
+    given = {"augment__text": "a.txt", "augment__name": "text"}
+    begun(**given, augment__tagger="contexts", augment__vectors="b.txt")
+    same_config(parse("kd_sst2.py", **given), tmp_path)
+    begun(augment__name="tang", augment__tagger="contexts")
+    with pytest.raises(UserError, match="augment.tagger was 'contexts', is 'english'"):
+        same_config(parse("kd_sst2.py", augment__name="tang"), tmp_path)
+    begun(augment__name="tang", augment__p_pos=0.0, augment__tagger="contexts")
+    same_config(parse("kd_sst2.py", augment__name="tang", augment__p_pos=0.0), tmp_path)
+
+
 def test_the_number_of_processes_may_change(tmp_path):
     one = parse("kd_sst2.py", augment__name="tang")
     two = parse("kd_sst2.py", augment__name="tang", augment__workers=2)

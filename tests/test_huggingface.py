@@ -417,6 +417,8 @@ def test_a_cased_vocabulary_stays_cased_and_texts_are_cut(longest, tmp_path):
     source = vocab_folder(tmp_path / "tokenizer")
     with (source / "vocab.txt").open("a") as file:
         file.write("Film\nfilm\n")
+    ancestor = {"model_max_length": 4} if longest else {}  # read less
+    (source / "tokenizer_config.json").write_text(json.dumps(ancestor))
     labels = ("a", "b", "c")
     save_huggingface(tmp_path / "out", PARAMS, SHAPE, labels, source, longest=longest)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")

@@ -355,7 +355,7 @@ def test_no_verb_waits_longer_for_what_only_the_hub_has(case, finished, tmp_path
     """Here it waits for one second, to save the others' time."""
     places = {name: finished / name for name in ("run", "glue", "bert")}
     verb, *words = (word.format(**places) for word in HOLES[case])
-    done = into_the_hole(tmp_path, 6, verb, *words, then=LESS_PATIENCE)
+    done = into_the_hole(tmp_path, 10, verb, *words, then=LESS_PATIENCE)
     assert done.returncode == 2, done.stderr
     assert "(https://huggingface.co gave no answer within 1 s)" in done.stderr
     missing = "bert-base-uncased" if case == "a hub's name" else "split '[a-z]+' of sst2"
@@ -363,7 +363,7 @@ def test_no_verb_waits_longer_for_what_only_the_hub_has(case, finished, tmp_path
 
 
 def test_doctor_tells_of_a_silent_name_server(tmp_path):
-    done = into_the_hole(tmp_path, 6, "doctor", "--json", then=LESS_PATIENCE)
+    done = into_the_hole(tmp_path, 10, "doctor", "--json", then=LESS_PATIENCE)
     said = json.loads(done.stdout)["findings"][-1]
     assert (said["about"], said["state"]) == ("hub", "note")
     assert "gave no answer within 1 s" in said["text"]

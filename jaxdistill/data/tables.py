@@ -16,18 +16,16 @@ from jaxdistill.data.encoding import clean, decode, oddities, where_first
 from jaxdistill.data.labels import as_number, as_set
 from jaxdistill.data.task import Layout, Task
 from jaxdistill.errors import UserError
-from jaxdistill.notices import Notice, print_notice
+from jaxdistill.notices import Notice
 
 __all__ = [
     "Examples",
     "Line",
-    "Notice",
     "assemble",
     "clean",
     "decode",
     "from_lines",
     "no_example",
-    "print_notice",
     "read_labels",
     "say",
     "split_lines",

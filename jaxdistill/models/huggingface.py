@@ -178,7 +178,7 @@ def save_huggingface(
       many: whether a text may have any number of the labels.
       tokenizer_folder: TOKENIZER_FILES are copied from it, and its settings are spelled out.
       longest: the tokens of the longest texts that it read in training, where transformers is to
-        cut; None: as many as it has positions.
+        cut; None: as its tokenizer says, or as many as it has positions.
 
     Raises:
       UserError: as to_huggingface and config_from_shape, or no tokenizer in its folder.
@@ -191,9 +191,7 @@ def save_huggingface(
         config = config_from_shape(shape, labels, many=many)
     else:
         config = headless_config(shape, "BertForMaskedLM" if mlm else "BertModel")
-    settings = _tokenizer_settings(
-        tokenizer_folder, min(longest or shape.positions, shape.positions)
-    )
+    settings = _tokenizer_settings(tokenizer_folder, shape.positions, longest)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").unlink(missing_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -209,15 +207,16 @@ def save_huggingface(
     return str(config["architectures"][0])
 
 
-def _tokenizer_settings(folder: Path, longest: int) -> dict[str, Any]:
+def _tokenizer_settings(folder: Path, positions: int, longest: int | None) -> dict[str, Any]:
     """tokenizer_config.json with what load_tokenizer does and how much the model is to read.
 
     transformers lowers all letters where nothing is said, and cuts at model_max_length alone.
     """
     path = folder / TOKENIZER_SETTINGS
     given = json.loads(path.read_bytes()) if path.is_file() else {}
-    longest = min(longest, given.get("model_max_length", longest))
-    return {**given, **normalizing(load_tokenizer(folder)), "model_max_length": longest}
+    # What an ancestor read says nothing of a model that was trained since.
+    most = min(longest or given.get("model_max_length", positions), positions)
+    return {**given, **normalizing(load_tokenizer(folder)), "model_max_length": most}
 
 
 def _canonical(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
