@@ -16,8 +16,6 @@ NOT_DRAWN = (
     "perturbation",
     "rate",
     "replaced",
-    "examples_per_second",
-    "tokens_per_second",
     "epoch",
 )
 """Values of "train" and "eval" lines that are neither a loss nor a metric."""

@@ -200,7 +200,8 @@ def open_run(
         stage = _so_far(folder, stages, notice, asked=unfinished)
     model = build(description.model, description.shape, precision or description.precision)
     kept = read_params(places / stage / "best", model, notice)
-    params, extras = kept.state["student"], kept.state.get("extras", {})
+    params = kept.state["student"]
+    extras = kept.state["extras"] if "extras" in kept.state else {}
     if begun:
         where = f"step {kept.step} of stage {stage!r}"
         notice(f"{folder} is not finished: these are its best parameters so far, of {where}")
