@@ -5,8 +5,8 @@
     python -m benchmarks.onnx student --output student.onnx
 
 Any number of rows and tokens; 64-bit integers input_ids, attention_mask and token_type_ids [B, T]
-in, float32 logits [B, C] out. Prints the largest difference between both programs' logits, on texts of
-other numbers and lengths than it was traced with.
+in, float32 logits [B, C] out. Prints the largest difference between both programs' logits, on texts
+of other numbers and lengths than it was traced with.
 """
 
 from __future__ import annotations
