@@ -432,7 +432,9 @@ def test_a_run_goes_on_with_the_teacher_that_it_began_with(tmp_path):
         run = SimpleNamespace(folder="runs/t", params={"kernel": np.full(2, value, np.float32)})
         return Teaching(teacher=run)  # type: ignore[arg-type]
 
+    same_teachers(tmp_path, teaching(0.5))  # nothing was trained yet
     same_teachers(tmp_path, teaching(1.0))
+    (tmp_path / "config.json").write_text("{}")
     same_teachers(tmp_path, teaching(1.0))
     with pytest.raises(UserError, match="runs/t has other parameters than when .* was started"):
         same_teachers(tmp_path, teaching(1.5))
