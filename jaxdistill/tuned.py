@@ -57,7 +57,8 @@ def start_teacher(plain: dict[str, Any]) -> None:
     about = plain.get("teacher") or {}
     recipe = about.get("recipe") or {}
     model, stages = recipe.get("model") or {}, recipe.get("stages") or {}
-    if not about.get("source") or model.get("source") != "random" or "finetune" not in stages:
+    given = about.get("source") not in (None, "", "random")
+    if not given or model.get("source") != "random" or "finetune" not in stages:
         return
     plan = stages["finetune"]
     still = [key for key, value in FROM_SCRATCH.items() if plan.get(key) == value]

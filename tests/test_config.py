@@ -169,6 +169,7 @@ def test_a_teacher_that_is_given_a_start_is_fine_tuned():
     rate, epochs = f"{plan_of}.learning_rate", f"{plan_of}.epochs"
     for words, wanted in (
         ((), ("random", 4, 12, 5e-4)),
+        (("--config.teacher.source=random",), ("random", 4, 12, 5e-4)),
         (("--config.teacher.source=bert",), ("bert", None, 5, 2e-5)),
         (("--config.teacher.source=bert", rate + "=3e-4"), ("bert", None, 5, 3e-4)),
         (("--config.teacher.source=bert", epochs + "=10"), ("bert", None, 10, 2e-5)),
